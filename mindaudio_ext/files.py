@@ -1,0 +1,33 @@
+"""Files that are either whole or not there: written under a temporary name in the same folder, then renamed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Gives a temporary path beside `path`; on success it takes the final name, on an error it is removed.
+
+    The temporary name ends like the final one, because writers choose a format by it. It is fixed (`.tmp.<name>`), so
+    what a killed process left behind is overwritten by the next attempt.
+
+    Args:
+        path: the final name. Its folder is made when missing.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp.{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a UTF-8 text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
