@@ -1,0 +1,53 @@
+"""Overlapping chunks of a sequence, and their sum back into one: `split` and `overlap_add`.
+
+Both work on any length, also on one that is known only when the graph runs.
+"""
+
+from mindspore import Tensor, ops
+
+
+def split(x: Tensor, size: int, hop: int) -> Tensor:
+    """Cuts a sequence into overlapping chunks; frames after the last whole chunk are left out.
+
+    Args:
+        x: sequence, [B, L, N] with L >= size.
+        size: frames in a chunk, K.
+        hop: frames between the starts of two chunks.
+
+    Returns:
+        Chunks, [B, S, K, N] with S = (L - K) // hop + 1.
+    """
+    n_batch, n_frames, width = x.shape
+    overlap = -(-size // hop)  # hops that a chunk touches
+    n_chunks = (n_frames - size) // hop + 1
+    x = ops.concat((x, ops.zeros((n_batch, overlap * hop, width), x.dtype)), axis=1)
+    pieces = x[:, : (n_chunks + overlap - 1) * hop].reshape(n_batch, -1, hop, width)  # [B, S + overlap - 1, hop, N]
+    chunks = ops.concat([pieces[:, i : i + n_chunks] for i in range(overlap)], axis=2)  # [B, S, overlap * hop, N]
+    return chunks if overlap * hop == size else chunks[:, :, :size]
+
+
+def overlap_add(chunks: Tensor, hop: int) -> Tensor:
+    """Adds overlapping chunks up: the transpose of `split`.
+
+    Args:
+        chunks: [B, S, K, N].
+        hop: frames between the starts of two chunks.
+
+    Returns:
+        Sequence, [B, L, N] with L = (S - 1) * hop + K.
+    """
+    n_batch, n_chunks, size, width = chunks.shape
+    overlap = -(-size // hop)
+    if overlap * hop != size:
+        chunks = ops.concat((chunks, ops.zeros((n_batch, n_chunks, overlap * hop - size, width), chunks.dtype)), axis=2)
+    total = None
+    for i in range(overlap):
+        piece = chunks[:, :, i * hop : (i + 1) * hop].reshape(n_batch, -1, width)  # [B, S * hop, N]
+        parts = (
+            (ops.zeros((n_batch, i * hop, width), chunks.dtype),) * (i > 0)
+            + (piece,)
+            + (ops.zeros((n_batch, (overlap - 1 - i) * hop, width), chunks.dtype),) * (i < overlap - 1)
+        )
+        placed = ops.concat(parts, axis=1)  # [B, (S + overlap - 1) * hop, N]
+        total = placed if total is None else total + placed
+    return total if overlap * hop == size else total[:, : (n_chunks - 1) * hop + size]

@@ -1,0 +1,62 @@
+"""The learned filterbank around a separator: waveform to features and back."""
+
+import mindspore as ms
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.common.initializer import Uniform, initializer
+
+from mindaudio_ext.layers.chunk import overlap_add, split
+
+
+class Encoder(nn.Cell):
+    """A one-dimensional convolution without bias and a ReLU: waveform to non-negative features (TasNet's encoder).
+
+    Args:
+        n_filters: features, N.
+        kernel_size: samples a filter sees.
+        stride: samples between two frames.
+
+    Inputs:
+        waveform: [B, T] with T >= kernel_size.
+
+    Outputs:
+        Features, [B, L, N] with L = (T - kernel_size) // stride + 1.
+    """
+
+    def __init__(self, n_filters: int, kernel_size: int, stride: int) -> None:
+        super().__init__()
+        self.kernel_size, self.stride = kernel_size, stride
+        self.weight = Parameter(_filters(n_filters, kernel_size), name="weight")
+
+    def construct(self, waveform: Tensor) -> Tensor:
+        frames = split(waveform.expand_dims(-1), self.kernel_size, self.stride).squeeze(-1)  # [B, L, kernel]
+        return ops.relu(ops.matmul(frames, self.weight.T))
+
+
+class Decoder(nn.Cell):
+    """A transposed one-dimensional convolution without bias: features to waveform.
+
+    Args:
+        n_filters: features, N.
+        kernel_size: samples of a filter.
+        stride: samples between two frames.
+
+    Inputs:
+        features: [B, L, N].
+
+    Outputs:
+        Waveform, [B, (L - 1) * stride + kernel_size].
+    """
+
+    def __init__(self, n_filters: int, kernel_size: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.weight = Parameter(_filters(n_filters, kernel_size), name="weight")
+
+    def construct(self, features: Tensor) -> Tensor:
+        frames = ops.matmul(features, self.weight)  # [B, L, kernel]
+        return overlap_add(frames.expand_dims(-1), self.stride).squeeze(-1)
+
+
+def _filters(n_filters: int, kernel_size: int) -> Tensor:
+    """[N, kernel], uniform with the variance of PyTorch's convolutions."""
+    return initializer(Uniform(kernel_size**-0.5), (n_filters, kernel_size), ms.float32)

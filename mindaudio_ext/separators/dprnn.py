@@ -1,0 +1,145 @@
+"""DPRNN, the dual-path RNN: Luo, Chen and Yoshioka, "Dual-path RNN: efficient long sequence modeling for time-domain
+single-channel speech separation", ICASSP 2020.
+
+features [B, L, N] -> norm, bottleneck -> chunks [B, S, K, F] -> blocks (RNN within chunks, RNN across chunks)
+-> one copy a source -> overlap-add -> gated output -> mask logits [B, C, L, N]
+"""
+
+import math
+
+from mindspore import Tensor, nn, ops
+from mindspore.common.initializer import Uniform
+
+from mindaudio_ext.errors import InputError
+from mindaudio_ext.layers.chunk import overlap_add, split
+from mindaudio_ext.layers.norm import make_norm
+from mindaudio_ext.layers.rnn import LSTM
+
+
+class DPRNN(nn.Cell):
+    """Estimates one mask a source by alternating RNNs within and across chunks.
+
+    Args:
+        input_size: features, N.
+        num_spks: sources, C.
+        bottleneck_size: channels between the blocks, F.
+        hidden_size: RNN units a direction.
+        chunk_size: frames in a chunk, K; about sqrt(2 L) is the paper's advice.
+        hop_size: frames between two chunks; half a chunk when None.
+        n_blocks: dual-path blocks.
+        rnn_type: "LSTM".
+        norm: "gLN".
+        bidirectional: whether the RNN across chunks also runs backwards. The one within chunks always does.
+        dropout: between the layers of an RNN.
+        rnn_layers: layers in each RNN.
+
+    Inputs:
+        features: [B, L, N].
+
+    Outputs:
+        Mask logits, [B, C, L, N].
+
+    Raises:
+        InputError: an option has a value this separator does not know.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        num_spks: int,
+        *,
+        bottleneck_size: int = 128,
+        hidden_size: int = 128,
+        chunk_size: int = 250,
+        hop_size: int | None = None,
+        n_blocks: int = 6,
+        rnn_type: str = "LSTM",
+        norm: str = "gLN",
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+        rnn_layers: int = 1,
+    ) -> None:
+        super().__init__()
+        if rnn_type.upper() != "LSTM":
+            raise InputError(f"separator_conf.rnn_type: no RNN is called {rnn_type!r}; known: LSTM")
+        self.num_spks = num_spks
+        self.chunk_size = chunk_size
+        self.hop_size = chunk_size // 2 if hop_size is None else hop_size
+        rnn = {"hidden_size": hidden_size, "num_layers": rnn_layers, "dropout": dropout}
+
+        self.input_norm = make_norm(norm, input_size)
+        self.bottleneck = dense(input_size, bottleneck_size)
+        self.blocks = nn.CellList(
+            [DualPathBlock(bottleneck_size, norm=norm, bidirectional=bidirectional, **rnn) for _ in range(n_blocks)]
+        )
+        self.prelu = nn.PReLU()
+        self.expand = dense(bottleneck_size, num_spks * bottleneck_size)
+        self.output = dense(bottleneck_size, bottleneck_size)
+        self.gate = dense(bottleneck_size, bottleneck_size)
+        self.mask = dense(bottleneck_size, input_size, has_bias=False)
+
+    def construct(self, features: Tensor) -> Tensor:
+        n_batch, n_frames, _ = features.shape
+        x = self.bottleneck(self.input_norm(features))  # [B, L, F]
+        width = x.shape[-1]
+
+        # A whole chunk of zeros on either side: every frame is in as many chunks as any other.
+        silence = ops.zeros((n_batch, self.chunk_size, width), x.dtype)
+        x = split(ops.concat((silence, x, silence), axis=1), self.chunk_size, self.hop_size)  # [B, S, K, F]
+        for block in self.blocks:
+            x = block(x)  # [B, S, K, F]
+
+        x = self.expand(self.prelu(x.reshape(-1, width)))  # [B * S * K, C * F]
+        x = x.reshape(n_batch, -1, self.chunk_size, self.num_spks, width).transpose(0, 3, 1, 2, 4)  # [B, C, S, K, F]
+        x = overlap_add(x.reshape(n_batch * self.num_spks, -1, self.chunk_size, width), self.hop_size)
+        x = x[:, self.chunk_size : self.chunk_size + n_frames]  # [B * C, L, F]
+
+        x = ops.tanh(self.output(x)) * ops.sigmoid(self.gate(x))
+        return self.mask(x).reshape(n_batch, self.num_spks, n_frames, -1)  # [B, C, L, N]
+
+
+class DualPathBlock(nn.Cell):
+    """An RNN along each chunk, then an RNN across the chunks, each followed by a dense layer, a norm and a residual sum.
+
+    Args:
+        width: channels, F.
+        hidden_size: RNN units a direction.
+        num_layers: layers in each RNN.
+        dropout: between these layers.
+        norm: the normalisation's name.
+        bidirectional: of the RNN across chunks.
+
+    Inputs:
+        x: [B, S, K, F].
+
+    Outputs:
+        The same shape.
+    """
+
+    def __init__(
+        self, width: int, *, hidden_size: int, num_layers: int, dropout: float, norm: str, bidirectional: bool
+    ) -> None:
+        super().__init__()
+        rnn = {"num_layers": num_layers, "dropout": dropout}
+        self.intra_rnn = LSTM(width, hidden_size, bidirectional=True, **rnn)
+        self.intra_dense = dense(2 * hidden_size, width)
+        self.intra_norm = make_norm(norm, width)
+        self.inter_rnn = LSTM(width, hidden_size, bidirectional=bidirectional, **rnn)
+        self.inter_dense = dense((2 if bidirectional else 1) * hidden_size, width)
+        self.inter_norm = make_norm(norm, width)
+
+    def construct(self, x: Tensor) -> Tensor:
+        n_batch, n_chunks, size, width = x.shape
+        y = x.transpose(2, 0, 1, 3).reshape(size, -1, width)  # [K, B * S, F]
+        y = self.intra_dense(self.intra_rnn(y)).reshape(size, n_batch, -1, width)  # [K, B, S, F]
+        x = x + self.intra_norm(y.transpose(1, 2, 0, 3))  # [B, S, K, F]
+
+        y = x.transpose(1, 0, 2, 3).reshape(n_chunks, n_batch * size, width)  # [S, B * K, F]
+        y = self.inter_dense(self.inter_rnn(y)).reshape(-1, n_batch, size, width)  # [S, B, K, F]
+        return x + self.inter_norm(y.transpose(1, 0, 2, 3))  # [B, S, K, F]
+
+
+def dense(n_in: int, n_out: int, *, has_bias: bool = True) -> nn.Dense:
+    """A dense layer with PyTorch's initial values."""
+    scale = Uniform(1.0 / math.sqrt(n_in))
+    return nn.Dense(n_in, n_out, weight_init=scale, bias_init=scale if has_bias else None, has_bias=has_bias)
