@@ -20,9 +20,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--data", type=Path, nargs="+", required=True, help="data directories of the test sets")
     arguments.add_argument("--nj", type=int, default=1, help="processes")
     arguments.add_argument("--cal_sdr", choices=("true", "false"), help="SDR too; default: what the config says")
-    arguments.add_argument(
-        "--corpus", metavar="TEXT", help="for RESULTS.md: what the sets were made from, and the mode"
-    )
+    arguments.add_argument("--corpus", metavar="TEXT", help="for RESULTS.md: the sets' corpus and mode")
     arguments.add_argument("--command_line", metavar="TEXT", help="for RESULTS.md: the command; default: this one")
     return arguments
 

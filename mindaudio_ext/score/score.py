@@ -178,7 +178,7 @@ def _read(signal: Signal, sample_rate: int, n_samples: int | None) -> np.ndarray
 
 
 def write_scores(scores: SetScores, path: str | os.PathLike) -> None:
-    """Writes `key,source,si_snr,si_snri[,sdr,sdri]`, a row a source, atomically; the same scores give the same bytes."""
+    """Writes `key,source,si_snr,si_snri[,sdr,sdri]`, a row a source, atomically; same scores, same bytes."""
     with_sdr = any(row.sdr is not None for row in scores.rows)
     columns = ["si_snr", "si_snri"] + ["sdr", "sdri"] * with_sdr
     text = io.StringIO()
