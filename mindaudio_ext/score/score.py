@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mindaudio_ext.data.audio import read_signal
-from mindaudio_ext.data.kaldi_dir import read_scp
+from mindaudio_ext.data.kaldi_dir import DataDir, read_data_dir, read_scp
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import write_text
@@ -97,41 +97,42 @@ def set_name(data_dir: str | os.PathLike) -> str:
 
 
 def pair_signals(*, separated_dir: Path, data_dir: Path, num_spks: int) -> list[Utterance]:
-    """Gives each key of the data directory with its signals; no key is left out.
+    """Gives each key of the data directory, in order, with its signals; no key is left out.
 
     Raises:
-        InputError: a scp file is missing or there is one too many, or the keys of one are not those of `wav.scp`.
+        InputError: the data directory is not one, either folder has another number of sources, or the keys of the
+            estimates are not those of the data directory.
     """
-    mixtures = _read_scp(Path(data_dir) / "wav.scp", "stage 0")
-    if not mixtures:
-        raise InputError(f"{data_dir}/wav.scp: is empty")
-    names = [f"spk{source}.scp" for source in range(1, num_spks + 1)]
-    references = [_read_scp(Path(data_dir) / name, "stage 0") for name in names]
-    estimates = [_read_scp(Path(separated_dir) / name, "stage 3") for name in names]
-    for folder, what in ((data_dir, "sources"), (separated_dir, "estimates")):
-        if (Path(folder) / f"spk{num_spks + 1}.scp").exists():
-            raise InputError(f"{folder}/spk{num_spks + 1}.scp: more {what} than num_spks ({num_spks})")
-    for folder, files in ((data_dir, references), (separated_dir, estimates)):
-        for name, signals in zip(names, files):
-            _check_keys(signals, mixtures, f"{folder}/{name}", f"{data_dir}/wav.scp")
+    data = read_data_dir(data_dir)
+    if len(data.sources) != num_spks:
+        raise InputError(f"{data_dir}: has {len(data.sources)} sources, the experiment's num_spks is {num_spks}")
+    if (Path(separated_dir) / f"spk{num_spks + 1}.scp").exists():
+        raise InputError(f"{separated_dir}/spk{num_spks + 1}.scp: one too many, num_spks is {num_spks}")
+    paths = [Path(separated_dir) / f"spk{source}.scp" for source in range(1, num_spks + 1)]
+    estimates = [_read_estimates(path, data) for path in paths]
     return [
-        Utterance(key, mixtures[key], tuple(file[key] for file in references), tuple(file[key] for file in estimates))
-        for key in sorted(mixtures, key=str.encode)
+        Utterance(
+            key,
+            Signal(data.mixtures[key], f"{data.path / 'wav.scp'}: {key}"),
+            tuple(
+                Signal(source[key], f"{data.path / f'spk{i}.scp'}: {key}") for i, source in enumerate(data.sources, 1)
+            ),
+            tuple(Signal(values[key], f"{path}: {key}") for path, values in zip(paths, estimates)),
+        )
+        for key in data.keys
     ]
 
 
-def _read_scp(path: Path, stage: str) -> dict[str, Signal]:
+def _read_estimates(path: Path, data: DataDir) -> dict[str, str]:
     if not path.is_file():
-        raise InputError(f"{path}: no such file; {stage} makes it")
-    return {key: Signal(value, f"{path}: {key}") for key, value in read_scp(path).items()}
-
-
-def _check_keys(signals: dict[str, Signal], mixtures: dict[str, Signal], path: str, mixtures_path: str) -> None:
-    missing, extra = sorted(mixtures.keys() - signals.keys()), sorted(signals.keys() - mixtures.keys())
+        raise InputError(f"{path}: no such file; stage 3 makes it")
+    values = read_scp(path)
+    missing, extra = sorted(set(data.keys) - values.keys()), sorted(values.keys() - set(data.keys))
     if missing:
-        raise InputError(f"{path}: has no {missing[0]}, which {mixtures_path} has ({len(missing)} keys are missing)")
+        raise InputError(f"{path}: has no {missing[0]}, which {data.path} has; missing: {len(missing)} keys")
     if extra:
-        raise InputError(f"{path}: has {extra[0]}, which {mixtures_path} has not ({len(extra)} keys too many)")
+        raise InputError(f"{path}: has {extra[0]}, which {data.path} has not; too many: {len(extra)} keys")
+    return values
 
 
 def score_utterance(utterance: Utterance, *, sample_rate: int, cal_sdr: bool) -> list[SourceScore]:
