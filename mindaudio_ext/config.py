@@ -1,0 +1,448 @@
+"""The config: conf/base.yaml, a recipe's differences and overrides, checked and merged into one frozen record."""
+
+import ast
+import dataclasses
+import functools
+import math
+import operator
+import os
+import re
+import shlex
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mindaudio_ext.errors import InputError
+from mindaudio_ext.files import write_text
+from mindaudio_ext.registry import REQUIRED, Option, list_separators, near, separator_options
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """The values a key may have. `low` and `high` belong to the range, `above` and `below` do not."""
+
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+    even: bool = False
+    choices: tuple[str, ...] = ()
+    folder_name: bool = False
+
+
+def _key(**limits: Any) -> Any:
+    return dataclasses.field(metadata={"limits": Limits(**limits)})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole, checked config. The keys' meanings, units and defaults stand in conf/base.yaml, in this order."""
+
+    sample_rate: int = _key(low=1000, high=192000)
+    num_spks: int = _key(low=2, high=5)
+    segment: float = _key(above=0)
+    cv_maxlen: float | None = _key(above=0)
+    train_set: str = _key(folder_name=True)
+    valid_set: str = _key(folder_name=True)
+    test_sets: tuple[str, ...] = _key(folder_name=True)
+    train_name: str | None = _key(folder_name=True)
+    test_name: str | None = _key(folder_name=True)
+    corpus_dir: str | None = _key()
+    dump_dir: str = _key()
+    separator: str = _key()
+    separator_conf: dict[str, Any]
+    n_filters: int = _key(low=1)
+    kernel_size: int = _key(low=2)
+    stride: int | None = _key(low=1)
+    mask_activation: str = _key(choices=("relu", "sigmoid", "softmax"))
+    seed: int = _key(low=0, high=2**31 - 1)
+    epochs: int = _key(low=1)
+    batch_size: int = _key(low=1)
+    optimizer: str = _key(choices=("adam", "sgd"))
+    lr: float = _key(above=0)
+    weight_decay: float = _key(low=0)
+    momentum: float = _key(low=0, below=1)
+    clip_norm: float = _key(above=0)
+    scheduler: str = _key(choices=("constant", "plateau", "exponential", "linear"))
+    scheduler_conf: dict[str, Any]
+    log_interval: int = _key(low=1)
+    model_path: str | None = _key()
+    cal_sdr: bool = _key()
+    export_segment: float = _key(above=0)
+    device_target: str = _key(choices=("CPU", "Ascend"))
+    device_id: int = _key(low=0)
+    num_threads: int | None = _key(low=1)
+
+
+ALIASES = {
+    "train_dir": "train_set",
+    "valid_dir": "valid_set",
+    "data_dir": "test_sets",
+    "in_dir": "corpus_dir",
+    "out_dir": "dump_dir",
+    "in_channels": "n_filters",
+    "l2": "weight_decay",
+    "bn_channels": "separator_conf.bottleneck_size",
+    "hidden_channels": "separator_conf.hidden_size",
+    "K": "separator_conf.chunk_size",
+    "num_layers": "separator_conf.n_blocks",
+    "rnn_type": "separator_conf.rnn_type",
+    "norm": "separator_conf.norm",
+}
+
+# The options of each scheduler; the resolved config has all of them.
+SCHEDULER_OPTIONS: dict[str, dict[str, tuple[Option, Limits]]] = {
+    "constant": {},
+    "plateau": {
+        "factor": (Option("float", 0.5), Limits(above=0, below=1)),
+        "patience": (Option("int", 3), Limits(low=1)),
+    },
+    "exponential": {
+        "factor": (Option("float", 0.98), Limits(above=0, high=1)),
+        "every": (Option("int", 2), Limits(low=1)),
+    },
+    "linear": {
+        "warmup_steps": (Option("int", 0), Limits(low=0)),
+        "final_factor": (Option("float", 0.0), Limits(low=0, high=1)),
+    },
+}
+
+# What a separator's constructor cannot say by types and `Literal`. Any other whole number must be at least 1.
+SEPARATOR_LIMITS: dict[str, dict[str, Limits]] = {
+    "dprnn": {
+        "chunk_size": Limits(low=2, even=True),
+        "rnn_type": Limits(choices=("LSTM",)),
+        "norm": Limits(choices=("gLN",)),
+        "dropout": Limits(low=0, below=1),
+    },
+}
+
+_HINTS = typing.get_type_hints(Config)
+_FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+# A mapping among the keys and the key that names what its options belong to.
+_OPTIONS_OF = {"separator_conf": "separator", "scheduler_conf": "scheduler"}
+_FOLDER_NAME = re.compile(r"\w[\w.-]*")
+_NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """A value and where it stands: `where` begins every message about it (file and key as the user wrote them)."""
+
+    value: Any
+    where: str
+
+
+def load_config(base: Path, config: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Gives the config of `base` with the differences of `config`, then of each override string, in this order.
+
+    Naming another separator (or scheduler) drops the `separator_conf` (`scheduler_conf`) of what came before.
+
+    Args:
+        base: conf/base.yaml, which has every key.
+        config: a recipe's conf; None when there is none.
+        overrides: strings like `"lr=0.0005 separator_conf.chunk_size=64"`; values are YAML.
+
+    Raises:
+        InputError: a file is missing or no YAML mapping, or a key is unknown, doubled, of a wrong type or out of range.
+    """
+    layers = [_read_layer(path) for path in (base, config) if path is not None]
+    layers += [_parse_overrides(text) for text in overrides]
+    return _resolve(layers, base)
+
+
+def read_resolved(path: Path) -> Config:
+    """Gives the config that `save_config` wrote. Raises InputError as `load_config`, also when a key is missing."""
+    return _resolve([_read_layer(path)], path)
+
+
+def save_config(config: Config, path: str | os.PathLike) -> None:
+    """Writes a whole config as YAML, atomically; the same config gives the same bytes."""
+    values = {name: getattr(config, name) for name in _FIELDS}
+    values["test_sets"] = list(config.test_sets)
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=False))
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key given twice, of which PyYAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key_node.value}' is given twice", key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def _parse_yaml(text: bytes | str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{where}{line}: {error.problem or error.context}") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: what looks like a date and is none
+        raise InputError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
+
+
+def _read_layer(path: Path) -> dict[str, _Entry]:
+    try:
+        text = Path(path).read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise InputError(f"{path}: no such config file") from error
+    values = _parse_yaml(text, str(path))
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a mapping (`key: value` lines), got {_kind(values)}")
+    return _canonical(values, str(path))
+
+
+def _parse_overrides(text: str) -> dict[str, _Entry]:
+    where = f"override '{text}'"
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
+    values: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise InputError(f"{where}: expected key=value, got '{word}'")
+        if key in values:
+            raise InputError(f"{where}: key '{key}' is given twice")
+        values[key] = _parse_yaml(value, f"override '{word}'")
+    return _canonical(values, "override")
+
+
+def _canonical(values: Mapping[Any, Any], source: str) -> dict[str, _Entry]:
+    """Gives a layer's values by canonical, dotted keys, with those of `Config` checked."""
+    layer: dict[str, _Entry] = {}
+    for written, value in _flatten(values, source).items():
+        key = ALIASES.get(written, written)
+        where = f"{source}: {written}" + (f" ({key})" if key != written else "")
+        if key in layer:
+            raise InputError(f"{where}: given twice, also as {layer[key].where.removeprefix(source + ': ')}")
+        if key in _FIELDS:
+            value = _convert(value, _HINTS[key], _FIELDS[key].metadata.get("limits", Limits()), where)
+        elif key.partition(".")[0] not in _OPTIONS_OF and key != "out_channels":
+            known = [*_FIELDS, *ALIASES, "out_channels"]
+            raise InputError(f"{source}: unknown key '{written}'{near(written, known)}")
+        layer[key] = _Entry(value, where)
+    return layer
+
+
+def _flatten(values: Mapping[Any, Any], source: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if not isinstance(key, str):
+            raise InputError(f"{source}: a key must be text, got {_kind(key)}")
+        if key not in _OPTIONS_OF:
+            options = {key: value}
+        elif isinstance(value, dict):
+            options = {f"{key}.{name}": option for name, option in value.items()}
+        else:
+            raise InputError(f"{source}: {key}: expected a mapping, got {_kind(value)}")
+        for name, option in options.items():
+            if name in flat:
+                raise InputError(f"{source}: key '{name}' is given twice")
+            flat[name] = option
+    return flat
+
+
+def _resolve(layers: Sequence[dict[str, _Entry]], base: Path) -> Config:
+    merged: dict[str, _Entry] = {}
+    for layer in layers:
+        for options, owner in _OPTIONS_OF.items():
+            if owner in layer and owner in merged and layer[owner].value != merged[owner].value:
+                merged = {key: entry for key, entry in merged.items() if not key.startswith(f"{options}.")}
+        merged.update(layer)
+    missing = [key for key in _FIELDS if key not in merged and key not in _OPTIONS_OF]
+    if missing:
+        raise InputError(f"{base}: key '{missing[0]}' is missing")
+    separator_conf = _separator_conf(merged)
+    scheduler = merged["scheduler"].value
+    scheduler_conf = _options(merged, "scheduler_conf", SCHEDULER_OPTIONS[scheduler], f"scheduler '{scheduler}'")
+    _check_together(merged)
+    values = {key: entry.value for key, entry in merged.items() if key in _FIELDS}
+    return Config(**values, separator_conf=separator_conf, scheduler_conf=scheduler_conf)
+
+
+def _separator_conf(merged: Mapping[str, _Entry]) -> dict[str, Any]:
+    """Gives `separator_conf` with the constructor's defaults filled in, so that a saved config does not drift."""
+    name = merged["separator"].value
+    if name not in list_separators():
+        known = list_separators()
+        raise InputError(
+            f"{merged['separator'].where}: no separator '{name}'{near(name, known)}; known: {', '.join(known)}"
+        )
+    options = separator_options(name)
+    if options is None:
+        prefix = "separator_conf."
+        return {key.removeprefix(prefix): entry.value for key, entry in merged.items() if key.startswith(prefix)}
+    limits = SEPARATOR_LIMITS.get(name, {})
+    known_options = {option: (spec, limits.get(option, _usual_limits(spec))) for option, spec in options.items()}
+    values = _options(merged, "separator_conf", known_options, f"separator '{name}'")
+    hop_size, chunk_size = values.get("hop_size"), values.get("chunk_size")
+    if hop_size and chunk_size and hop_size > chunk_size:
+        raise InputError(f"separator_conf.hop_size: must be at most chunk_size ({chunk_size}), got {hop_size}")
+    return values
+
+
+def _usual_limits(option: Option) -> Limits:
+    return Limits(low=1) if "int" in re.findall(r"\w+", option.annotation) else Limits()
+
+
+def _options(
+    merged: Mapping[str, _Entry], mapping: str, known: Mapping[str, tuple[Option, Limits]], owner: str
+) -> dict[str, Any]:
+    """Gives the checked options of one mapping in the order of `known`, defaults filled in."""
+    given = {key.partition(".")[2]: entry for key, entry in merged.items() if key.startswith(f"{mapping}.")}
+    for name, entry in given.items():
+        if name not in known:
+            names = ", ".join(known) or "none"
+            raise InputError(f"{entry.where}: {owner} has no option '{name}'{near(name, known)}; it takes: {names}")
+    values = {}
+    for name, (option, limits) in known.items():
+        if name in given:
+            values[name] = _convert(given[name].value, _type_of(option.annotation), limits, given[name].where)
+        elif option.default is REQUIRED:
+            raise InputError(f"{mapping}.{name} is missing: {owner} has no default for it")
+        elif isinstance(option.default, (str, int, float, types.NoneType)):
+            values[name] = option.default
+    return values
+
+
+def _type_of(annotation: str) -> Any:
+    """Gives the type a plain annotation (`int | None`, `Literal[...]`) names, Any for all others."""
+    names = {"int": int, "float": float, "str": str, "bool": bool, "None": types.NoneType}
+    literal = re.fullmatch(r"(?:typing\.)?Literal\[(.*)\]", annotation)
+    if literal:
+        return typing.Literal[ast.literal_eval(f"({literal[1]},)")]
+    words = [word.strip() for word in annotation.split("|")]
+    if all(word in names for word in words):
+        return functools.reduce(operator.or_, (names[word] for word in words))
+    return Any
+
+
+def _check_together(merged: Mapping[str, _Entry]) -> None:
+    """Checks what depends on two keys."""
+    n_filters, kernel_size, stride = (merged[key].value for key in ("n_filters", "kernel_size", "stride"))
+    out_channels = merged.get("out_channels")
+    if out_channels and (type(out_channels.value) is not int or out_channels.value != n_filters):
+        raise InputError(
+            f"{out_channels.where}: masks multiply the encoder's features, so it must equal n_filters ({n_filters}), "
+            f"got {out_channels.value!r}; leave it out"
+        )
+    if stride is not None and stride > kernel_size:
+        raise InputError(f"{merged['stride'].where}: must be at most kernel_size ({kernel_size}), got {stride}")
+    for key in ("segment", "export_segment"):
+        samples = round(merged[key].value * merged["sample_rate"].value)
+        if samples < kernel_size:
+            raise InputError(
+                f"{merged[key].where}: {merged[key].value} s are {samples} samples, fewer than kernel_size "
+                f"({kernel_size})"
+            )
+
+
+def _convert(value: Any, hint: Any, limits: Limits, where: str) -> Any:
+    """Gives `value` as the type `hint`, within `limits`; raises InputError beginning with `where`."""
+    if hint is Any:
+        return value
+    if typing.get_origin(hint) is typing.Literal:
+        return _choose(value, typing.get_args(hint), where)
+    if hint == tuple[str, ...]:
+        return _names(value, limits, where)
+    kinds = typing.get_args(hint) or (hint,)
+    if value is None and types.NoneType in kinds:
+        return None
+    converted = _as_type(value, kinds)
+    if converted is None:
+        expected = " or ".join(_KINDS[kind] for kind in kinds)
+        raise InputError(f"{where}: expected {expected}, got {_kind(value)}")
+    _check_limits(converted, limits, where)
+    return _choose(converted, limits.choices, where) if limits.choices else converted
+
+
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    types.NoneType: "null",
+    dict: "a mapping",
+    list: "a list",
+}
+
+
+def _kind(value: Any) -> str:
+    """Says what came: text in quotes, so that it is told from a number."""
+    if isinstance(value, str):
+        return f"text '{value}'"
+    if value is None or isinstance(value, bool):
+        return str(yaml.safe_dump(value)).split()[0]
+    return f"{_KINDS[type(value)]}: {value}" if isinstance(value, (dict, list)) else str(value)
+
+
+def _as_type(value: Any, kinds: Sequence[type]) -> Any:
+    """Gives `value` as the first fitting of `kinds`, None when none fits."""
+    for kind in kinds:
+        if type(value) is kind:
+            return value
+    if float in kinds:
+        if type(value) is int:
+            return float(value)
+        if isinstance(value, str) and _NUMBER.fullmatch(value):  # YAML 1.1 takes 1e-3 for text
+            return float(value)
+    return None
+
+
+def _check_limits(value: Any, limits: Limits, where: str) -> None:
+    if isinstance(value, str):
+        if not value.strip():
+            raise InputError(f"{where}: must not be empty")
+        if limits.folder_name and not _FOLDER_NAME.fullmatch(value):
+            raise InputError(f"{where}: expected a plain name (letters, digits, . _ -), got '{value}'")
+    elif isinstance(value, (int, float)):
+        bounds = (
+            (limits.low, "at least", lambda bound: value >= bound),
+            (limits.high, "at most", lambda bound: value <= bound),
+            (limits.above, "above", lambda bound: value > bound),
+            (limits.below, "below", lambda bound: value < bound),
+        )
+        if not math.isfinite(value):
+            raise InputError(f"{where}: must be finite, got {value}")
+        if any(bound is not None and not holds(bound) for bound, _, holds in bounds):
+            wanted = " and ".join(f"{words} {bound}" for bound, words, _ in bounds if bound is not None)
+            raise InputError(f"{where}: must be {wanted}, got {value}")
+        if limits.even and value % 2:
+            raise InputError(f"{where}: must be even, because chunks overlap by half, got {value}")
+
+
+def _choose(value: Any, choices: Sequence[Any], where: str) -> Any:
+    """Gives the choice that `value` is, whatever its case."""
+    for choice in choices:
+        if value == choice or (isinstance(value, str) and isinstance(choice, str) and value.lower() == choice.lower()):
+            return choice
+    reason = "; MindSpore 2.10 has no GPU backend" if str(value).upper() == "GPU" else ""
+    raise InputError(f"{where}: expected one of {', '.join(map(str, choices))}, got {value!r}{reason}")
+
+
+def _names(value: Any, limits: Limits, where: str) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names:
+        raise InputError(f"{where}: expected a name or a list of names, got {_kind(value)}")
+    for name in names:
+        _convert(name, str, limits, where)
+    if len(set(names)) < len(names):
+        raise InputError(f"{where}: a name is given twice in {names}")
+    return tuple(names)

@@ -1,0 +1,59 @@
+"""Scale-invariant signal-to-noise ratio."""
+
+import numpy as np
+
+BOUND_DB = 100.0  # beyond 16-bit sound; keeps the mean finite when an estimate is silent or perfect
+
+
+def si_snr(*, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Gives the SI-SNR of estimates, dB, in -100 to 100; a silent estimate gets -100.
+
+    With the means removed, the estimate is split into its projection on the reference and the rest; the result is the
+    ratio of their energies, 10 log10(|target|^2 / |rest|^2).
+
+    >>> reference = np.array([1.0, -1.0, 1.0, -1.0])
+    >>> noise = np.array([1.0, 1.0, -1.0, -1.0])  # orthogonal to the reference
+    >>> round(float(si_snr(estimate=3 * (reference + 0.1 * noise), reference=reference)), 6)
+    20.0
+
+    Args:
+        estimate: [..., T], of any scale.
+        reference: [..., T].
+
+    Returns:
+        [...], float64.
+
+    Raises:
+        ValueError: the shapes differ, there are fewer than two samples, a value is not finite, or a reference is
+            silent.
+
+    Source: Luo and Mesgarani, "TasNet", 2018; Le Roux et al., "SDR - half-baked or well done?", 2019.
+    """
+    estimate, reference = _checked(estimate, "estimate"), _checked(reference, "reference")
+    if estimate.shape != reference.shape:
+        raise ValueError(f"the estimate's shape {estimate.shape} is not the reference's {reference.shape}")
+    estimate, silent_estimate = _without_mean(estimate)
+    reference, silent_reference = _without_mean(reference)
+    if silent_reference.any():
+        raise ValueError("the reference is silent; SI-SNR is not defined")
+    scale = (estimate * reference).sum(-1) / (reference**2).sum(-1)  # [...]
+    target = scale[..., None] * reference  # [..., T]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio_db = 10 * np.log10((target**2).sum(-1) / ((estimate - target) ** 2).sum(-1))  # [...]
+    return np.where(silent_estimate, -BOUND_DB, np.clip(ratio_db, -BOUND_DB, BOUND_DB))
+
+
+def _checked(signal: np.ndarray, name: str) -> np.ndarray:
+    signal = np.asarray(signal, np.float64)
+    if signal.ndim == 0 or signal.shape[-1] < 2:
+        raise ValueError(f"the {name} has fewer than two samples (shape {signal.shape})")
+    if not np.isfinite(signal).all():
+        raise ValueError(f"the {name} has NaN or infinity")
+    return signal
+
+
+def _without_mean(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gives the signal [..., T] with its mean removed, and whether nothing but rounding is left, [...]."""
+    centred = signal - signal.mean(-1, keepdims=True)
+    rounding = 8 * np.finfo(np.float64).eps * np.abs(signal).max(-1)
+    return centred, np.abs(centred).max(-1) <= rounding

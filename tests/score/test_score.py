@@ -1,0 +1,191 @@
+"""Scoring of sines: orthogonal over whole periods, so that every value is known."""
+
+import csv
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from mindaudio_ext.bin.score import main
+from mindaudio_ext.config import load_config, save_config
+from mindaudio_ext.errors import InputError
+from mindaudio_ext.score.score import score_set, write_scores
+
+BASE = Path(__file__).parents[2] / "conf" / "base.yaml"
+RATE = T = 8000
+TIME = np.arange(T) / RATE
+SOURCES = np.stack([0.3 * np.sin(2 * np.pi * 50 * TIME), 0.15 * np.sin(2 * np.pi * 70 * TIME)])
+ERROR = np.sin(2 * np.pi * 90 * TIME)
+HALF = 20 * np.log10(2)  # the first source is twice the second: the mixture's SI-SNR is +6.02 and -6.02 dB
+
+
+def _write(path, samples, rate=RATE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    return path
+
+
+def _scp(path, entries):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{key} {value}\n" for key, value in entries))
+
+
+def _data_dir(path, signals):
+    """Writes a data directory: `signals` are by name (wav, spk1, ...) and key."""
+    for name, samples in signals.items():
+        _scp(
+            path / f"{name}.scp", [(key, _write(path / name / f"{key}.wav", values)) for key, values in samples.items()]
+        )
+    _scp(path / "utt2num_samples", [(key, len(values)) for key, values in signals["wav"].items()])
+    for name in ("utt2spk", "spk2utt"):
+        _scp(path / name, [(key, key) for key in signals["wav"]])
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A test set of keys a, b and an experiment: a's estimates come in the wrong order, at 40 and 20 dB; b's at 0."""
+    data, separated = tmp_path / "data" / "test", tmp_path / "exp" / "separated_test"
+    good = np.stack([SOURCES[1] + 0.1 * 0.15 * ERROR, SOURCES[0] + 0.01 * 0.3 * ERROR])
+    poor = SOURCES + np.array([[0.3], [0.15]]) * ERROR
+    signals = {"wav": SOURCES.sum(0), "spk1": SOURCES[0], "spk2": SOURCES[1]}
+    _data_dir(data, {name: {"a": samples, "b": samples} for name, samples in signals.items()})
+    for source in (0, 1):
+        folder = separated / "wav" / f"spk{source + 1}"
+        lines = [(key, _write(folder / f"{key}.wav", est[source])) for key, est in (("a", good), ("b", poor))]
+        _scp(separated / f"spk{source + 1}.scp", lines)
+    save_config(load_config(BASE, None), tmp_path / "exp" / "config.yaml")
+    return tmp_path
+
+
+def _score(made, **options):
+    arguments = {"separated_dir": made / "exp" / "separated_test", "data_dir": made / "data" / "test"}
+    return score_set(**(arguments | {"num_spks": 2, "sample_rate": RATE} | options))
+
+
+def test_scores_are_known_and_in_the_order_of_the_references(made):
+    scores = _score(made)
+    assert (scores.name, scores.n_utts) == ("test", 2)
+    assert [(row.key, row.source) for row in scores.rows] == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
+    np.testing.assert_allclose([row.si_snr for row in scores.rows], [40, 20, 0, 0], atol=1e-3)
+    improvements = [40 - HALF, 20 + HALF, -HALF, HALF]
+    np.testing.assert_allclose([row.si_snri for row in scores.rows], improvements, atol=1e-3)
+    assert scores.rows[0].sdr is None
+
+
+def test_any_number_of_processes_gives_the_same_bytes(made, tmp_path):
+    write_scores(_score(made), tmp_path / "one.csv")
+    write_scores(_score(made, nj=2), tmp_path / "two.csv")
+    text = (tmp_path / "one.csv").read_text()
+    assert text == (tmp_path / "two.csv").read_text()
+    header, *rows = text.splitlines()
+    assert header == "key,source,si_snr,si_snri"
+    assert len(rows) == 4
+    assert all(re.fullmatch(r"[ab],[12],-?\d+\.\d{6},-?\d+\.\d{6}", row) for row in rows)
+
+
+def test_three_speakers_in_a_cycle(tmp_path):
+    sources = [np.sin(2 * np.pi * frequency * TIME) / 4 for frequency in (50, 70, 110)]
+    signals = {"wav": sum(sources), "spk1": sources[0], "spk2": sources[1], "spk3": sources[2]}
+    _data_dir(tmp_path / "data", {name: {"x": samples} for name, samples in signals.items()})
+    for index in range(3):
+        estimate = sources[(index + 1) % 3] + 10 ** -(index + 1) * ERROR / 4  # estimates 1, 2, 3: 20, 40, 60 dB
+        _scp(tmp_path / "sep" / f"spk{index + 1}.scp", [("x", _write(tmp_path / f"e{index}.wav", estimate))])
+    scores = score_set(separated_dir=tmp_path / "sep", data_dir=tmp_path / "data", num_spks=3, sample_rate=RATE)
+    np.testing.assert_allclose([row.si_snr for row in scores.rows], [60, 20, 40], atol=0.01)
+    np.testing.assert_allclose([row.si_snr - row.si_snri for row in scores.rows], -10 * np.log10(2), atol=1e-3)
+
+
+def test_silent_estimate_is_scored_and_not_dropped(made):
+    _write(made / "exp/separated_test/wav/spk1/b.wav", np.zeros(T))
+    rows = _score(made).rows
+    assert len(rows) == 4
+    assert sorted(row.si_snr for row in rows if row.key == "b")[0] == -100.0
+
+
+def test_missing_estimate_is_an_error_and_not_a_smaller_mean(made):
+    path = made / "exp/separated_test/spk2.scp"
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+    with pytest.raises(InputError, match=r"separated_test/spk2\.scp: has no b, which .*test has; missing: 1"):
+        _score(made)
+
+
+def test_estimate_of_an_unknown_key_is_an_error(made):
+    path = made / "exp/separated_test/spk1.scp"
+    path.write_text(path.read_text() + "c /nowhere.wav\n")
+    with pytest.raises(InputError, match=r"separated_test/spk1\.scp: has c, which .*test has not"):
+        _score(made)
+
+
+def test_reference_with_other_keys_is_an_error(made):
+    path = made / "data/test/spk2.scp"
+    path.write_text(path.read_text().replace("b ", "c "))
+    with pytest.raises(InputError, match=r"test/spk2\.scp: has no line for b"):
+        _score(made)
+
+
+@pytest.mark.parametrize(
+    ("file", "samples", "rate", "message"),
+    [
+        ("exp/separated_test/wav/spk1/b.wav", SOURCES[0][:-1], RATE, r"spk1\.scp: b.*7999 samples, its mixture 8000"),
+        ("data/test/spk2/b.wav", SOURCES[0][:-1], RATE, r"test/spk2\.scp: b.*7999 samples"),
+        ("exp/separated_test/wav/spk2/a.wav", SOURCES[0], 16000, r"spk2\.scp: a.*16000 Hz"),
+        ("exp/separated_test/wav/spk2/a.wav", SOURCES[0] * np.nan, RATE, r"spk2\.scp: a.*NaN"),
+        ("data/test/spk1/a.wav", np.zeros(T), RATE, r"test/spk1\.scp: a: the reference is silent"),
+    ],
+)
+def test_bad_signal_is_refused_by_file_and_key(made, file, samples, rate, message):
+    _write(made / file, samples, rate)
+    with pytest.raises(InputError, match=message):
+        _score(made)
+
+
+def test_error_of_a_process_comes_out_as_it_is(made):
+    _write(made / "data/test/spk1/a.wav", np.zeros(T))
+    with pytest.raises(InputError, match=r"test/spk1\.scp: a: the reference is silent"):
+        _score(made, nj=2)
+
+
+def test_other_number_of_sources_is_refused(made):
+    with pytest.raises(InputError, match=r"data/test: has 2 sources, the experiment's num_spks is 3"):
+        _score(made, num_spks=3)
+    _scp(made / "exp/separated_test/spk3.scp", [])
+    with pytest.raises(InputError, match=r"separated_test/spk3\.scp: one too many, num_spks is 2"):
+        _score(made)
+
+
+def test_command_writes_scores_and_results(made, capsys):
+    arguments = ["--expdir", str(made / "exp"), "--data", str(made / "data" / "test") + "/"]
+    main(arguments)
+    first = (made / "exp" / "scores_test.csv").read_bytes()
+    main([*arguments, "--nj", "2"])
+    assert (made / "exp" / "scores_test.csv").read_bytes() == first
+    assert "test: 2 scored of 2, SI-SNRi 15.00 dB" in capsys.readouterr().out
+    assert "| unprocessed mixture | 2 of 2 | 0.00 | 0.00 |" in (made / "exp" / "RESULTS.md").read_text()
+
+
+def test_command_adds_sdr_when_asked(made):
+    main(["--expdir", str(made / "exp"), "--data", str(made / "data" / "test"), "--cal_sdr", "true"])
+    with open(made / "exp" / "scores_test.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["key", "source", "si_snr", "si_snri", "sdr", "sdri"]
+    assert all(float(row["sdr"]) > float(row["si_snr"]) - 0.1 for row in rows)  # its filters can only forgive more
+    assert "| SDR | SDRi |" in (made / "exp" / "RESULTS.md").read_text()
+
+
+def test_command_refuses_in_one_line_and_leaves_the_old_scores(made, capsys):
+    (made / "exp" / "scores_test.csv").write_text("old\n")
+    (made / "exp" / "separated_test" / "spk1.scp").unlink()
+    with pytest.raises(SystemExit) as stop:
+        main(["--expdir", str(made / "exp"), "--data", str(made / "data" / "test")])
+    assert stop.value.code == 2
+    assert "separated_test/spk1.scp: no such file; stage 3 makes it" in capsys.readouterr().err
+    assert (made / "exp" / "scores_test.csv").read_text() == "old\n"
+
+
+def test_scoring_does_not_need_mindspore():
+    code = "import sys; sys.modules['mindspore'] = None; import mindaudio_ext.bin.score"
+    subprocess.run([sys.executable, "-c", code], check=True)

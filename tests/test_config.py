@@ -1,0 +1,246 @@
+"""Configs: layers, aliases, and a line that names the key for every mistake."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mindaudio_ext.bin.config import main
+from mindaudio_ext.config import ALIASES, Config, load_config, read_resolved, save_config
+from mindaudio_ext.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+BASE = ROOT / "conf" / "base.yaml"
+RECIPES = [ROOT / "conf" / "mini.yaml", *sorted(ROOT.glob("egs/*/*/conf/*.yaml"))]
+
+
+@pytest.fixture
+def conf(tmp_path):
+    def write(text):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def _value(config, key):
+    mapping, _, name = key.partition(".")
+    return getattr(config, mapping)[name] if name else getattr(config, key)
+
+
+def test_base_has_every_key_in_the_order_of_the_record():
+    assert list(yaml.safe_load(BASE.read_text())) == [field.name for field in dataclasses.fields(Config)]
+
+
+def test_base_alone():
+    config = load_config(BASE, None)
+    assert (config.sample_rate, config.num_spks, config.n_filters, config.kernel_size) == (8000, 2, 64, 2)
+    assert config.test_sets == ("test",)
+    assert config.separator_conf["chunk_size"] == 250  # the constructor's default, filled in
+    assert config.stride is None
+
+
+def test_overrides_win_over_the_recipe_and_the_recipe_over_base(conf):
+    recipe = conf("lr: 0.5\nepochs: 7\nseparator_conf: {chunk_size: 100, n_blocks: 2}\n")
+    config = load_config(BASE, recipe, ["epochs=8 separator_conf.chunk_size=64", "epochs=9"])
+    assert (config.lr, config.epochs, config.batch_size) == (0.5, 9, 4)
+    assert (config.separator_conf["chunk_size"], config.separator_conf["n_blocks"]) == (64, 2)
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("lr=1e-3", "lr", 0.001),  # text in YAML 1.1
+        ("lr=1", "lr", 1.0),
+        ("cv_maxlen=6", "cv_maxlen", 6.0),
+        ("cv_maxlen=null", "cv_maxlen", None),
+        ("test_sets=dev", "test_sets", ("dev",)),
+        ("'test_sets=[dev, test]'", "test_sets", ("dev", "test")),
+        ("device_target=ascend", "device_target", "Ascend"),
+        ("norm=gln", "separator_conf.norm", "gLN"),
+        ("scheduler=plateau scheduler_conf.patience=5", "scheduler_conf", {"factor": 0.5, "patience": 5}),
+        ("out_channels=32 n_filters=32", "n_filters", 32),
+        ("corpus_dir='a b/c'", "corpus_dir", "a b/c"),
+        ("cal_sdr=true", "cal_sdr", True),
+    ],
+)
+def test_values_are_understood(override, key, value):
+    got = _value(load_config(BASE, None, [override]), key)
+    assert got == value
+    assert type(got) is type(value)
+
+
+ALIAS_VALUES = {"train_dir": "a", "valid_dir": "a", "data_dir": "a", "in_dir": "a", "out_dir": "a", "l2": 0.25}
+ALIAS_VALUES |= {"rnn_type": "lstm", "norm": "gln"}
+CANONICAL_VALUES = {"data_dir": ("a",), "rnn_type": "LSTM", "norm": "gLN"}
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_alias_sets_its_key_and_both_are_refused(alias):
+    value = ALIAS_VALUES.get(alias, 12)
+    key = ALIASES[alias]
+    assert _value(load_config(BASE, None, [f"{alias}={value}"]), key) == CANONICAL_VALUES.get(alias, value)
+    with pytest.raises(InputError, match=rf"{alias}.*given twice"):
+        load_config(BASE, None, [f"{key}={value} {alias}={value}"])
+
+
+def test_naming_another_scheduler_drops_the_options_of_the_first(conf):
+    recipe = conf("scheduler: exponential\nscheduler_conf: {every: 4}\n")
+    assert load_config(BASE, recipe).scheduler_conf == {"factor": 0.98, "every": 4}
+    assert load_config(BASE, recipe, ["scheduler=linear"]).scheduler_conf == {"warmup_steps": 0, "final_factor": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("batchsize=3", r"unknown key 'batchsize' \(did you mean 'batch_size'\?\)"),
+        ("chunk_size=4", "unknown key 'chunk_size'"),
+        ("separator_conf.chunksize=4", r"has no option 'chunksize' \(did you mean 'chunk_size'\?\)"),
+        ("scheduler_conf.factor=4", "scheduler 'constant' has no option 'factor'"),
+        ("scheduler=plateau scheduler_conf.factor=1", r"scheduler_conf\.factor: must be above 0 and below 1, got 1"),
+        ("separator=dprn", r"no separator 'dprn' \(did you mean 'dprnn'\?\)"),
+        ("lr=fast", "lr: expected a number, got text 'fast'"),
+        ("lr=true", "lr: expected a number, got true"),
+        ("lr=.nan", "lr: must be finite"),
+        ("lr=0", "lr: must be above 0"),
+        ("batch_size=2.0", "batch_size: expected a whole number, got 2.0"),
+        ("epochs=true", "epochs: expected a whole number, got true"),
+        ("epochs=0", "epochs: must be at least 1, got 0"),
+        ("cal_sdr=1", "cal_sdr: expected true or false, got 1"),
+        ("train_set=100", "train_set: expected text, got 100"),
+        ("train_set=a/b", "train_set: expected a plain name"),
+        ("valid_set=..", "valid_set: expected a plain name"),
+        ("test_sets=[]", "test_sets: expected a name or a list"),
+        ("test_sets=[a,a]", "test_sets: a name is given twice"),
+        ("num_spks=1", "num_spks: must be at least 2 and at most 5, got 1"),
+        ("num_spks=6", "num_spks: must be at least 2 and at most 5, got 6"),
+        ("sample_rate=0", "sample_rate: must be at least 1000"),
+        ("segment=0", "segment: must be above 0"),
+        ("segment=1e-4", "segment: 0.0001 s are 1 samples, fewer than kernel_size"),
+        ("kernel_size=1", "kernel_size: must be at least 2"),
+        ("stride=3", r"stride: must be at most kernel_size \(2\), got 3"),
+        ("momentum=1", "momentum: must be at least 0 and below 1"),
+        ("out_channels=32", r"out_channels: masks multiply .* must equal n_filters \(64\), got 32"),
+        ("K=251", r"K \(separator_conf.chunk_size\): must be even"),
+        ("K=0", r"chunk_size\): must be at least 2, got 0"),
+        ("separator_conf.chunk_size=abc", r"separator_conf\.chunk_size: expected a whole number, got text 'abc'"),
+        ("separator_conf.hop_size=251", r"separator_conf\.hop_size: must be at most chunk_size \(250\)"),
+        ("separator_conf.hidden_size=0", r"separator_conf\.hidden_size: must be at least 1"),
+        ("separator_conf.bidirectional=1", r"separator_conf\.bidirectional: expected true or false, got 1"),
+        ("separator_conf.dropout=1", r"separator_conf\.dropout: must be at least 0 and below 1"),
+        ("norm=bn", r"norm \(separator_conf\.norm\): expected one of gLN, got 'bn'"),
+        ("separator_conf=3", "separator_conf: expected a mapping, got 3"),
+        ("device_target=GPU", "device_target: expected one of CPU, Ascend, got 'GPU'; MindSpore 2.10 has no GPU"),
+        ("lr", "expected key=value, got 'lr'"),
+        ("lr=1 lr=2", "key 'lr' is given twice"),
+        ("'lr=1", "No closing quotation"),
+        ("lr=[1", "override 'lr=.1'"),
+    ],
+)
+def test_refuses(override, message):
+    with pytest.raises(InputError, match=message):
+        load_config(BASE, None, [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr: 1\nepochs: 3\nlr: 2\n", r"recipe.yaml, line 3: key 'lr' is given twice"),
+        ("separator_conf:\n  n_blocks: 1\n  n_blocks: 2\n", "line 3: key 'n_blocks' is given twice"),
+        ("separator_conf: {n_blocks: 1}\nseparator_conf.n_blocks: 2\n", "key 'separator_conf.n_blocks' is given twice"),
+        ("- lr\n", "recipe.yaml: expected a mapping"),
+        ("lr: [1\n", r"recipe.yaml, line 2: expected"),
+        ("lr: fast\n", "recipe.yaml: lr: expected a number"),
+        ("1: 2\n", "recipe.yaml: a key must be text, got 1"),
+        ("[a]: 2\n", "line 1: a key must be a word"),
+        ("lr: 1\n---\nlr: 2\n", "recipe.yaml, line 2: but found another document"),
+        ("train_set: 2020-99-99\n", "recipe.yaml: not YAML: month must be in"),
+    ],
+)
+def test_refuses_files_naming_file_and_line(conf, text, message):
+    with pytest.raises(InputError, match=message):
+        load_config(BASE, conf(text))
+
+
+def test_refuses_a_missing_and_a_binary_file(tmp_path):
+    with pytest.raises(InputError, match="no such config file"):
+        load_config(BASE, tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01\x80")
+    with pytest.raises(InputError, match=r"binary\.yaml"):
+        load_config(BASE, tmp_path / "binary.yaml")
+
+
+def test_empty_recipe_is_base(conf):
+    assert load_config(BASE, conf("# nothing differs\n")) == load_config(BASE, None)
+
+
+def test_saved_config_reads_back_equal_and_byte_stable(tmp_path):
+    config = load_config(BASE, None, ["lr=1e-5 test_sets=[a,b] K=64 scheduler=exponential segment=1.1"])
+    save_config(config, tmp_path / "one.yaml")
+    save_config(read_resolved(tmp_path / "one.yaml"), tmp_path / "two.yaml")
+    assert read_resolved(tmp_path / "two.yaml") == config
+    assert (tmp_path / "one.yaml").read_bytes() == (tmp_path / "two.yaml").read_bytes()
+    assert load_config(BASE, tmp_path / "one.yaml") == config
+    assert list(yaml.safe_load((tmp_path / "one.yaml").read_text())) == list(yaml.safe_load(BASE.read_text()))
+
+
+def test_resolved_config_must_be_whole(conf):
+    with pytest.raises(InputError, match=r"recipe\.yaml: key 'sample_rate' is missing"):
+        read_resolved(conf("lr: 1\n"))
+
+
+def test_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load_config(BASE, None).lr = 1.0
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_recipes_hold_only_differences_and_resolve(path):
+    config = load_config(BASE, path)
+    base = yaml.safe_load(BASE.read_text())
+    same = [key for key, value in yaml.safe_load(path.read_text()).items() if base[key] == value]
+    assert same == []
+    assert config.separator == "dprnn"
+
+
+def test_published_configuration():
+    config = load_config(BASE, ROOT / "egs/librimix/dprnn/conf/dprnn.yaml")
+    assert (config.kernel_size, config.n_filters, config.segment, config.batch_size) == (2, 64, 4.0, 32)
+    assert (config.separator_conf["chunk_size"], config.separator_conf["bottleneck_size"]) == (250, 128)
+    assert (config.separator_conf["hidden_size"], config.separator_conf["n_blocks"]) == (128, 6)
+    assert (config.scheduler, config.scheduler_conf) == ("exponential", {"factor": 0.98, "every": 2})
+    assert (config.train_set, config.epochs, config.clip_norm) == ("train-100", 100, 5.0)
+    small = load_config(BASE, ROOT / "egs/librimix/dprnn/conf/dprnn_small.yaml")
+    assert (small.kernel_size, small.separator_conf["chunk_size"]) == (16, 100)
+
+
+def test_command_prints_a_value_a_line_and_saves(capsys, tmp_path):
+    arguments = ["--base", str(BASE), "--set", "test_sets=[dev,test]", "--set", "K=64", "--out", str(tmp_path / "c")]
+    main([*arguments, "--print", "test_sets", "cv_maxlen", "cal_sdr", "separator_conf.chunk_size", "lr"])
+    assert capsys.readouterr().out == "dev test\n\nfalse\n64\n0.001\n"
+    assert read_resolved(tmp_path / "c").test_sets == ("dev", "test")
+
+
+@pytest.mark.parametrize("arguments", [["--set", "lrr=3"], ["--print", "lrr"]])
+def test_command_refuses_in_one_line_with_status_2(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(["--base", str(BASE), *arguments])
+    assert stop.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "unknown key 'lrr' (did you mean 'lr'?)" in captured.err
+
+
+def test_command_imports_nothing_heavy():
+    code = (
+        "import sys; from mindaudio_ext.bin.config import main\n"
+        f"main(['--base', {str(BASE)!r}, '--print', 'separator'])\n"
+        "print([name for name in ('mindspore', 'numpy', 'scipy', 'matplotlib') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "dprnn\n[]\n"
