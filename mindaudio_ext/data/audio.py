@@ -25,8 +25,8 @@ def read_wav(path: str | os.PathLike, *, sample_rate: int | None = None) -> np.n
         sample_rate: the rate it must have, Hz. None takes any.
 
     Raises:
-        InputError: naming the file, when it is missing, not audio, truncated, empty, of more than one channel, of another
-            rate, or has samples that are not finite.
+        InputError: naming the file, when it is missing, not audio, truncated, empty, of more than one channel, of
+            another rate, or has samples that are not finite.
     """
     return read_audio(path, sample_rate=sample_rate)[0]
 

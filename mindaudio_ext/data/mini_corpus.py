@@ -46,7 +46,7 @@ _VARIANTS = {
     "test": {"f": "Annie f3 steph", "m": "Lee Michael david m3 pablo"},
 }
 _VOICES_PER_VARIANT = {"f": 2, "m": 1}  # in train; there are fewer female variants, at two pitches they differ enough
-_ACCENTS = "en-us en-gb-x-rp en-029 en-gb-scotland en-us-nyc en-gb-x-gbclan en en-gb-x-gbcwmd".split()
+_ACCENTS = ["en-us", "en-gb-x-rp", "en-029", "en-gb-scotland", "en-us-nyc", "en-gb-x-gbclan", "en", "en-gb-x-gbcwmd"]
 _PITCHES = (28, 62, 44, 72, 36, 54)  # of 0-99, about an octave and a half; 50 is the variant's own
 _SPEEDS = (150, 175, 160, 185, 140)  # words a minute
 _FIRST_ID = {"train": 101, "dev": 201, "test": 301}
@@ -252,5 +252,7 @@ def _load_library() -> tuple[ctypes.CDLL, int]:
     rate = library.espeak_Initialize(_ESPEAK_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0)
     if rate <= 0:
         raise RuntimeError(f"eSpeak NG did not start (status {rate})")
-    ctypes.CDLL(None).srand(1)  # the library seeds C's rand, the breath of some voices, with the time
+    # It seeds both generators behind the noise in its voices with the time.
+    library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+    ctypes.CDLL(None).srand(1)
     return library, rate
