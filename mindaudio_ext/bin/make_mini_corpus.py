@@ -1,4 +1,4 @@
-"""Makes the mini corpus: `python -m mindaudio_ext.bin.make_mini_corpus --out DIR`."""
+"""Makes the mini corpus: synthetic voices in LibriSpeech's layout."""
 
 import argparse
 
