@@ -5,7 +5,6 @@ import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,23 @@ from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import write_text
 
 MAX_SOURCES = 5
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One mixture of a data directory: what a process needs to read it.
+
+    Attributes:
+        path: the data directory.
+        key: of the mixture.
+        signals: file -> scp value: `wav.scp`, then `spk1.scp` and so on, then `noise1.scp` when there is one.
+        num_samples: of the mixture, as `utt2num_samples` says.
+    """
+
+    path: Path
+    key: str
+    signals: dict[str, str]
+    num_samples: int
 
 
 @dataclass(frozen=True)
@@ -42,11 +58,15 @@ class DataDir:
     src2spk: dict[str, tuple[str, ...]] | None
     spk2gender: dict[str, str] | None
 
-    def signals(self, key: str) -> dict[str, str]:
-        """Gives the scp value of every signal of a mixture, by file: the mixture, the sources in order, the noise."""
-        found = {"wav.scp": self.mixtures[key]}
-        found |= {f"spk{i}.scp": source[key] for i, source in enumerate(self.sources, 1)}
-        return found | ({"noise1.scp": self.noise[key]} if self.noise else {})
+    def entries(self) -> list[Entry]:
+        """Lists the mixtures, in the order of the keys."""
+        files = {"wav.scp": self.mixtures} | {f"spk{i}.scp": source for i, source in enumerate(self.sources, 1)}
+        if self.noise is not None:
+            files["noise1.scp"] = self.noise
+        return [
+            Entry(self.path, key, {name: scp[key] for name, scp in files.items()}, self.num_samples[key])
+            for key in self.keys
+        ]
 
 
 @dataclass(frozen=True)
@@ -151,8 +171,8 @@ def validate_data_dir(path: str | os.PathLike, *, check_audio: bool = True, nj: 
     data = read_data_dir(path)
     rate = None
     if check_audio:
-        check = partial(_check_mixture, data)
-        for key, key_rate in zip(data.keys, parallel_map(check, data.keys, nj=nj, title=f"validate {data.path.name}")):
+        rates = parallel_map(_check_mixture, data.entries(), nj=nj, title=f"validate {data.path.name}")
+        for key_rate, key in zip(rates, data.keys):
             rate = rate or key_rate
             if key_rate != rate:
                 raise InputError(f"{data.path}: {key} is at {key_rate} Hz, {data.keys[0]} at {rate} Hz")
@@ -161,7 +181,7 @@ def validate_data_dir(path: str | os.PathLike, *, check_audio: bool = True, nj: 
     return Summary(len(data.keys), hours, rate, len(data.sources), speakers)
 
 
-def read_mixture(data: DataDir, key: str) -> tuple[np.ndarray, np.ndarray, int]:
+def read_mixture(entry: Entry) -> tuple[np.ndarray, np.ndarray, int]:
     """Reads a mixture and its sources and checks all that a data directory promises of them.
 
     Returns:
@@ -173,35 +193,37 @@ def read_mixture(data: DataDir, key: str) -> tuple[np.ndarray, np.ndarray, int]:
     """
     signals = {}
     rate = None
-    for name, value in data.signals(key).items():
-        signals[name], rate = read_signal(value, name=f"{data.path / name}: {key}", sample_rate=rate)
+    for name, value in entry.signals.items():
+        signals[name], rate = read_signal(value, name=f"{entry.path / name}: {entry.key}", sample_rate=rate)
     mixture = signals.pop("wav.scp")
-    said = data.num_samples[key]
-    if len(mixture) != said:
-        raise InputError(f"{data.path / 'utt2num_samples'}: {key}: says {said} samples; the mixture has {len(mixture)}")
+    if len(mixture) != entry.num_samples:
+        raise InputError(
+            f"{entry.path / 'utt2num_samples'}: {entry.key}: says {entry.num_samples} samples; "
+            f"the mixture has {len(mixture)}"
+        )
     for name, signal in signals.items():
         if len(signal) != len(mixture):
             raise InputError(
-                f"{data.path / name}: {key}: has {len(signal)} samples, the mixture in wav.scp has {len(mixture)}"
+                f"{entry.path / name}: {entry.key}: has {len(signal)} samples; the mixture has {len(mixture)}"
             )
     stacked = np.stack(list(signals.values()))
-    _check_sum(data, key, mixture, stacked)
-    return mixture, stacked[: len(data.sources)], rate
+    _check_sum(entry, mixture, stacked)
+    return mixture, stacked[:-1] if "noise1.scp" in signals else stacked, rate
 
 
-def _check_mixture(data: DataDir, key: str) -> int:
-    return read_mixture(data, key)[2]
+def _check_mixture(entry: Entry) -> int:
+    return read_mixture(entry)[2]
 
 
-def _check_sum(data: DataDir, key: str, mixture: np.ndarray, signals: np.ndarray) -> None:
+def _check_sum(entry: Entry, mixture: np.ndarray, signals: np.ndarray) -> None:
     """Requires |mixture - sum| of at most one 16-bit step for each addition."""
     steps = np.abs(mixture.astype(np.float64) - signals.sum(axis=0, dtype=np.float64)) * FULL_SCALE
     allowed = max(len(signals) - 1, 1)
     if steps.max() > allowed + 1e-3:
         worst = int(steps.argmax())
-        parts = "sources and noise" if data.noise else "sources"
+        parts = "sources and noise" if "noise1.scp" in entry.signals else "sources"
         raise InputError(
-            f"{data.path}: {key}: the {parts} do not add up to the mixture; at sample {worst} they are "
+            f"{entry.path}: {entry.key}: the {parts} do not add up to the mixture; at sample {worst} they are "
             f"{steps[worst]:.0f} 16-bit steps off, {allowed} allowed"
         )
 

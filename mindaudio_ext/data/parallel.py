@@ -49,9 +49,9 @@ def progress(results: Iterable[Result], *, total: int, title: str) -> Iterator[R
         yield from tqdm(results, total=total, desc=title, file=sys.stderr)
         return
     for count, result in enumerate(results, 1):
-        yield result
         if count * 4 // total > (count - 1) * 4 // total:
             print(f"{title}: {count} of {total}", file=sys.stderr, flush=True)
+        yield result
 
 
 def _in_order(
