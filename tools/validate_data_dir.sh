@@ -5,6 +5,7 @@ set -euo pipefail
 no_audio=false  # do not read the signals
 nj=2            # processes that read
 debug=false     # show the traceback of an error
+# shellcheck disable=SC2034  # parse_options.sh reads it
 positional=true
 
 ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)

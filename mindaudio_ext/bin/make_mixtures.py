@@ -1,8 +1,9 @@
 """Makes one set of mixtures from speech in LibriSpeech's layout."""
 
 import argparse
+import sys
 
-from mindaudio_ext.data.kaldi_dir import read_data_dir
+from mindaudio_ext.data.kaldi_dir import read_data_dir, shared_speakers
 from mindaudio_ext.data.librispeech import find_utterances, list_subsets, read_sexes, split_speakers
 from mindaudio_ext.data.mixture import Parameters, make_mixtures
 from mindaudio_ext.errors import command
@@ -16,6 +17,8 @@ def _run(args: argparse.Namespace) -> None:
     parameters = Parameters(args.set, args.n_mixtures, args.num_spks, args.sample_rate, args.seed)
     sexes = read_sexes(args.librispeech)
     data_dir = make_mixtures(utterances, args.data, parameters, sexes=sexes, nj=args.nj)
+    for other, count in shared_speakers(data_dir).items():
+        print(f"warning: {args.set} shares {count} speakers with {other}; scores will flatter", file=sys.stderr)
     print(f"{data_dir}: {len(read_data_dir(data_dir).keys)} mixtures of {args.num_spks} speakers")
 
 

@@ -181,6 +181,20 @@ def validate_data_dir(path: str | os.PathLike, *, check_audio: bool = True, nj: 
     return Summary(len(data.keys), hours, rate, len(data.sources), speakers)
 
 
+def shared_speakers(path: str | os.PathLike) -> dict[str, int]:
+    """Counts the speakers that a data directory shares with others beside it: name of the other -> speakers."""
+    path = Path(path)
+    own = _speakers(path)
+    others = {other.name: len(own & _speakers(other)) for other in sorted(path.parent.iterdir()) if other != path}
+    return {name: count for name, count in others.items() if count}
+
+
+def _speakers(path: Path) -> set[str]:
+    if path.name.startswith(".") or not (path / "src2spk").is_file():
+        return set()
+    return {speaker for value in _read_map(path / "src2spk").values() for speaker in value.split()}
+
+
 def read_mixture(entry: Entry) -> tuple[np.ndarray, np.ndarray, int]:
     """Reads a mixture and its sources and checks all that a data directory promises of them.
 

@@ -57,7 +57,10 @@ def find_utterances(root: str | os.PathLike, subsets: Sequence[str]) -> list[Utt
     for subset in subsets:
         if subset not in there:
             listed = ", ".join(there) if there != ["."] else "speakers of one set ('.')"
-            raise InputError(f"{root}: has no subset '{subset}'; there is: {listed}. Name what to use in the options")
+            raise InputError(
+                f"{root}: has no subset '{subset}'; there is: {listed}. Name what to use with --train_subsets, "
+                "--dev_subsets and --test_subsets, or divide the speakers with --split_speakers true"
+            )
         for utterance in _utterances(root / subset):
             if utterance.key in found:
                 raise InputError(f"{utterance.path}: has the same name as {found[utterance.key].path}")

@@ -14,6 +14,7 @@ from tqdm import tqdm
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_FEW = 100  # items: fewer get one line when all are done
 _WAITING_PER_JOB = 8  # bounds the memory of results that wait for an earlier one
 
 
@@ -44,12 +45,13 @@ def parallel_map(
 
 
 def progress(results: Iterable[Result], *, total: int, title: str) -> Iterator[Result]:
-    """Passes results on and shows how many came: a bar on a terminal, else a line for every quarter of them."""
+    """Passes results on and shows how many came: a bar on a terminal, else a line a quarter."""
     if sys.stderr.isatty():
         yield from tqdm(results, total=total, desc=title, file=sys.stderr)
         return
+    steps = 4 if total >= _FEW else 1
     for count, result in enumerate(results, 1):
-        if count * 4 // total > (count - 1) * 4 // total:
+        if count * steps // total > (count - 1) * steps // total:
             print(f"{title}: {count} of {total}", file=sys.stderr, flush=True)
         yield result
 
