@@ -38,7 +38,7 @@ _VARIANTS = {
     "train": {
         "f": "Alicia Andrea anika f1 f2 f4 grandma linda shelby",
         "m": """
-            Alex Andy Denis Diogo Gene Henrique Jacky Mario Nguyen Reed adam announcer antonio gustave ian
+            Alex Andy Denis Diogo Gene Henrique Jacky Mario Nguyen Reed adam announcer gustave ian
             iven3 john kaukovalta m1 m2 m3 m4 m5 m7 marcelo max paul pedro quincy rob sandro travis
         """,
     },
