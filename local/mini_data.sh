@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Makes the mini corpus (voices of eSpeak NG reading generated sentences) and mixes it: data/{train,dev,test}.
+set -euo pipefail
+
+data=data            # folder of the data directories; the corpus goes to its folder corpus
+nj=2                 # processes
+sample_rate=8000     # Hz
+num_spks=2           # sources a mixture, 2 to 5
+n_train=800          # mixtures to train on
+n_dev=40             # mixtures to validate on
+n_test=60            # mixtures to score
+utts_per_speaker=30  # utterances of 3-6 s each voice reads
+seed=0               # of the sentences and the mixtures
+debug=false          # show the traceback of an error
+
+ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+. "$ROOT/tools/parse_options.sh"
+. "$ROOT/path.sh"
+
+debug_flag=()
+if [[ $debug == true ]]; then debug_flag=(--debug); fi
+
+python -m mindaudio_ext.bin.make_mini_corpus --out "$data/corpus" --sample_rate "$sample_rate" \
+    --utts_per_speaker "$utts_per_speaker" --seed "$seed" --nj "$nj" "${debug_flag[@]}"
+
+for part in "train $n_train" "dev $n_dev" "test $n_test"; do
+    read -r name count <<<"$part"
+    python -m mindaudio_ext.bin.make_mixtures --librispeech "$data/corpus/LibriSpeech" --subsets "$name" --data "$data" \
+        --set "$name" --n_mixtures "$count" --num_spks "$num_spks" --sample_rate "$sample_rate" --seed "$seed" \
+        --nj "$nj" "${debug_flag[@]}"
+    python -m mindaudio_ext.bin.validate_data_dir "$data/$name" --nj "$nj" "${debug_flag[@]}"
+done

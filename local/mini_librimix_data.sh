@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Mixes speech in LibriSpeech's layout by LibriMix's rules: data/{train,dev,test}.
+# corpus: librispeech
+set -euo pipefail
+
+data=data                      # folder of the data directories
+nj=2                           # processes
+sample_rate=8000               # Hz; speech at other rates is resampled
+num_spks=2                     # sources a mixture, 2 to 5
+librispeech=                   # folder in LibriSpeech's layout, flac or wav: <subset>/<speaker>/<chapter>/<utterance>.flac
+train_subsets=train-clean-100  # its subsets to train on, separated by spaces
+dev_subsets=dev-clean          # subsets to validate on
+test_subsets=test-clean        # subsets to score
+split_speakers=false           # instead, divide the speakers of all subsets: 10 % each for dev and test
+n_train=3000                   # mixtures to train on
+n_dev=150                      # mixtures to validate on
+n_test=300                     # mixtures to score
+seed=0                         # of the mixtures
+debug=false                    # show the traceback of an error
+
+ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+. "$ROOT/tools/parse_options.sh"
+. "$ROOT/path.sh"
+
+if [[ -z $librispeech ]]; then
+    echo "mini_librimix_data.sh: error: --librispeech DIR is needed: a folder in LibriSpeech's layout" >&2
+    exit 2
+fi
+debug_flag=()
+if [[ $debug == true ]]; then debug_flag=(--debug); fi
+
+for part in "train $n_train $train_subsets" "dev $n_dev $dev_subsets" "test $n_test $test_subsets"; do
+    read -r name count subsets <<<"$part"
+    if [[ $split_speakers == true ]]; then subsets=''; fi
+    python -m mindaudio_ext.bin.make_mixtures --librispeech "$librispeech" --subsets "$subsets" \
+        --split_speakers "$split_speakers" --data "$data" --set "$name" --n_mixtures "$count" --num_spks "$num_spks" \
+        --sample_rate "$sample_rate" --seed "$seed" --nj "$nj" "${debug_flag[@]}"
+    python -m mindaudio_ext.bin.validate_data_dir "$data/$name" --nj "$nj" "${debug_flag[@]}"
+done

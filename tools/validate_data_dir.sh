@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Checks a data directory: tools/validate_data_dir.sh DIR [--no_audio true] [--nj 2]. Names the first thing wrong.
+set -euo pipefail
+
+no_audio=false  # do not read the signals
+nj=2            # processes that read
+debug=false     # show the traceback of an error
+# shellcheck disable=SC2034  # parse_options.sh reads it
+positional=true
+
+ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+. "$ROOT/tools/parse_options.sh"
+. "$ROOT/path.sh"
+
+if (($# != 1)); then
+    echo "validate_data_dir.sh: error: one data directory is expected, got $#: tools/validate_data_dir.sh DIR" >&2
+    exit 2
+fi
+debug_flag=()
+if [[ $debug == true ]]; then debug_flag=(--debug); fi
+python -m mindaudio_ext.bin.validate_data_dir "$1" --no_audio "$no_audio" --nj "$nj" "${debug_flag[@]}"
