@@ -53,10 +53,11 @@ find_file() {
 
 # Prints the ids of all descendants of a process.
 descendants() {
-    local child children
-    for child in "/proc/$1/task/"*/children; do
-        read -r children 2>/dev/null <"$child" || true
-        for child in ${children-}; do
+    local list child children
+    for list in "/proc/$1/task/"*/children; do
+        children=''
+        if [[ -r $list ]]; then read -r children 2>/dev/null <"$list" || true; fi
+        for child in $children; do
             printf '%s\n' "$child"
             descendants "$child"
         done

@@ -167,7 +167,8 @@ _options_parse() {
 
 if ! [[ -r $_options_script ]]; then _options_error "$_options_script cannot be read: do not change folder before the options"; fi
 _options_declare "$_options_script" "$_options_line"
-# Both are looked for in the script, not in its variables: the environment could hold some of that name.
+# The environment may hold variables of these names, but no arrays; and the text says whether the script sets the other.
+# shellcheck disable=SC2154  # an array of the script, or nothing
 if [[ $(declare -p option_files 2>/dev/null) == 'declare -a'* ]]; then
     for _options_next in "${option_files[@]}"; do _options_declare "$_options_next" 0; done
 fi
