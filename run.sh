@@ -68,8 +68,8 @@ if ((stage > 2)); then
         log "$resolved counts: --train_args, --device_target and --device_id concern stages 0 to 2"
     fi
 else
-    overrides="${device_target:+device_target=$device_target }${device_id:+device_id=$device_id }$train_args"
-    read_config "$config_path" --set "$overrides" --out "$resolved"
+    devices="${device_target:+device_target=$device_target} ${device_id:+device_id=$device_id}"
+    read_config "$config_path" --set="$devices" --set="$train_args" --out "$resolved"
 fi
 # The last of them is never empty: $( ) drops empty lines at the end.
 read_config "$resolved" --print train_set valid_set test_sets dump_dir corpus_dir model_path num_spks sample_rate \

@@ -66,17 +66,17 @@ _options_header() {
 
 # The values shown are the ones in force: what was given before --help counts, so a recipe shows its own.
 _options_help() {
-    local name file=$_options_script value
+    local _name _file=$_options_script _value
     _options_header "$_options_script"
     printf '\nOptions (--name value):\n'
-    for name in "${_options_names[@]}"; do
-        value=${_options_default[$name]}
-        if [[ ${_options_file[$name]} != "$file" ]]; then
-            file=${_options_file[$name]}
-            printf '\nOptions of %s:\n' "${file##*/}"
+    for _name in "${_options_names[@]}"; do
+        _value=${_options_default[$_name]}
+        if [[ ${_options_file[$_name]} != "$_file" ]]; then
+            _file=${_options_file[$_name]}
+            printf '\nOptions of %s:\n' "${_file##*/}"
         fi
-        if [[ $file == "$_options_script" ]]; then value=${!name}; fi
-        printf '  --%-14s %s%s\n' "$name" "${_options_comment[$name]}" "${value:+ (default: $value)}"
+        if [[ $_file == "$_options_script" ]]; then _value=${!_name}; fi
+        printf '  --%-14s %s%s\n' "$_name" "${_options_comment[$_name]}" "${_value:+ (default: $_value)}"
     done
     exit 0
 }
@@ -111,13 +111,14 @@ _options_unknown() {
     _options_error "unknown option $1${near:+ (did you mean --$near?)}; --help lists them"
 }
 
-# Sets `name` to the declared option that an argument is, or to nothing.
+# Sets `_option` to the declared option that an argument is, or to nothing. Locals around a variable that is set or read
+# by its name begin with _: no option does, so none is hidden.
 _options_name() {
-    name=''
+    _option=''
     if [[ $1 =~ ^--[a-z][a-z0-9_-]*$ ]]; then
-        name=${1#--}
-        name=${name//-/_}
-        if [[ -z ${_options_file[$name]+x} ]]; then name=''; fi
+        _option=${1#--}
+        _option=${_option//-/_}
+        if [[ -z ${_options_file[$_option]+x} ]]; then _option=''; fi
     fi
 }
 
@@ -143,7 +144,7 @@ _options_set() {
 }
 
 _options_parse() {
-    local name next
+    local _option _name
     while (($#)); do
         case $1 in
             -h | --help) _options_help ;;
@@ -151,12 +152,12 @@ _options_parse() {
             --*=*) _options_error "write ${1%%=*} VALUE, not ${1%%=*}=VALUE" ;;
             -?*)
                 _options_name "$1"
-                if [[ -z $name ]]; then _options_unknown "$1"; fi
+                if [[ -z $_option ]]; then _options_unknown "$1"; fi
                 if (($# == 1)); then _options_error "$1 needs a value"; fi
-                next=$name
+                _name=$_option
                 _options_name "$2"
-                if [[ -n $name || $2 == --help || $2 == -h ]]; then _options_error "$1 needs a value before $2"; fi
-                _options_set "$next" "$2"
+                if [[ -n $_option || $2 == --help || $2 == -h ]]; then _options_error "$1 needs a value before $2"; fi
+                _options_set "$_name" "$2"
                 shift
                 ;;
             *) _options_rest+=("$1") ;;
