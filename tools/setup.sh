@@ -117,7 +117,7 @@ make_venv() {
         rm -f "$stamp"
     fi
     pip_install "$(grep '^setuptools==' "$ROOT/requirements.txt")"
-    log "installing $(grep -c '==' "$ROOT/requirements.txt") packages"
+    log "installing the packages of requirements.txt"
     pip_install -r "$ROOT/requirements.txt"
     pip_install -e "$ROOT"
     "$venv/bin/python" -m pip check >"$venv/setup.log" 2>&1 || die "$(tail -n 1 "$venv/setup.log")"

@@ -31,7 +31,7 @@ run_mini() {
     local scratch="$work/mini recipe" file
     mkdir "$scratch"
     run_command ./run.sh --recipe "$scratch" --config conf/mini.yaml --train_args "epochs=1" \
-        --n_train 24 --n_dev 4 --n_test 4 || die "the mini recipe failed"
+        --n_train 24 --n_dev 4 --n_test 4 --utts_per_speaker 3 || die "the mini recipe failed"
     for file in RESULTS.md scores_test.csv checkpoints/best.ckpt export/manifest.json; do
         if ! [[ -s $scratch/exp/mini/$file ]]; then die "the mini recipe did not make exp/mini/$file"; fi
     done
