@@ -56,7 +56,8 @@ is_complete() {
     [[ $(<"$stamp") == "$(wanted_stamp "$made")" ]] && "$venv/bin/python" -c '' 2>/dev/null
 }
 
-# Prints what the active environment lacks, or nothing; false when it does not have the pinned MindSpore and MindAudio.
+# Prints which direct dependencies the active environment lacks, or nothing; false when it does not have the pinned
+# MindSpore and MindAudio. Other versions and what those need are its owner's business, the checks are tools/test.sh's.
 check_active() {
     "$1" - "$ROOT/requirements.txt" <<'PYTHON'
 import sys
@@ -64,7 +65,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 missing = []
 for line in open(sys.argv[1], encoding="utf-8"):
-    if "==" not in line or ";" in line:  # those with a condition are for some machines only
+    if line.startswith("# Direct: checks"):
+        break
+    if line.startswith("#") or not line.strip():
         continue
     name, pin = line.split("==")
     try:

@@ -21,6 +21,9 @@ if [[ $quick == true && $all == true ]]; then die "--quick and --all exclude eac
 
 . "$root/path.sh"
 cd "$root"
+for program in ruff pytest; do
+    if ! type -P "$program" >/dev/null; then die "the active environment lacks $program: pip install it, or deactivate" 2; fi
+done
 started=$SECONDS
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
