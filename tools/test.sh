@@ -54,8 +54,8 @@ else
 fi
 
 log "pytest"
-pytest_options=()
-if [[ $all == true ]]; then pytest_options=(--all-required); fi
+pytest_options=(--doctest-modules tests mindaudio_ext)
+if [[ $all == true ]]; then pytest_options+=(--all-required); fi
 python -m pytest "${pytest_options[@]}" 2>&1 | tee "$work/pytest.log" || die "pytest failed"
 
 if [[ $quick == false ]]; then
