@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# Speech separation in six stages, from a corpus to a table of results and a model for deployment:
+#   0 data prep   1 MindRecord dump   2 train   3 decode   4 score   5 export 310
+#
+# Bare `./run.sh` is the smallest recipe: it makes its own corpus and takes some minutes on a CPU. A recipe's run.sh in
+# egs/<corpus>/<model> calls this one with its own defaults. Any stage can be the first when what it reads is there.
+set -euo pipefail
+
+stage=0                         # first stage to run, 0-5
+stop_stage=5                    # last stage to run
+ngpu=1                          # devices to train on; on a CPU, processes
+nj=2                            # CPU jobs for data, dump, decode and score
+config=conf/mini.yaml           # the recipe's config; looked for here, in the recipe, in the root
+expdir=                         # experiment folder; exp/<name of the config> in the recipe's folder when empty
+train_args=                     # config keys to override: "key=value separator_conf.chunk_size=64"
+model_path=                     # checkpoint to decode; the experiment's best when empty
+device_target=                  # Ascend or CPU; what the config says when empty
+device_id=                      # the card when one is used; what the config says when empty
+recipe=                         # folder of the recipe; the root when empty
+data_script=local/mini_data.sh  # makes the data directories; looked for like the config
+debug=false                     # show the traceback of an error
+
+root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+. "$root/tools/common.sh"
+
+# The data script declares the corpus's options, so it must be known before options are parsed.
+arguments=("$@")
+for ((i = 0; i + 1 < $#; i++)); do
+    case ${arguments[i]} in
+        --recipe) recipe=${arguments[i + 1]} ;;
+        --data_script | --data-script) data_script=${arguments[i + 1]} ;;
+    esac
+done
+data_script_path=$(find_file "$data_script" "${recipe:-$root}" "$root") || true
+option_files=()
+if [[ -n $data_script_path ]]; then option_files=("$data_script_path"); fi
+option_hidden=(data nj sample_rate num_spks debug)
+. "$root/tools/parse_options.sh"
+
+if ((stage > 5)); then die "--stage $stage: the stages are 0 to 5" 2; fi
+if ((stage > stop_stage)); then die "--stage $stage comes after --stop_stage $stop_stage: nothing to do" 2; fi
+if ((nj < 1)); then die "--nj must be at least 1" 2; fi
+if ((ngpu < 1)); then die "--ngpu must be at least 1: on a CPU it counts processes" 2; fi
+if [[ -n $recipe && ! -d $recipe ]]; then die "--recipe $recipe is not a folder" 2; fi
+recipe=$(CDPATH='' cd -- "${recipe:-$root}" && pwd)
+config_path=$(find_file "$config" "$recipe" "$root") || die "--config $config: no such file here, in $recipe or in $root" 2
+if [[ -z $expdir ]]; then expdir=$recipe/exp/$(basename -- "$config_path" .yaml); fi
+
+. "$root/path.sh"
+started=$SECONDS
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+debug_flag=()
+if [[ $debug == true ]]; then debug_flag=(--debug); fi
+
+# Runs bin.config on the config file $1 with the rest as its options.
+read_config() {
+    python -m mindaudio_ext.bin.config --base "$root/conf/base.yaml" --config "$@" "${debug_flag[@]}" ||
+        exit $(($? == 2 ? 2 : 1))
+}
+
+# What the experiment was trained with counts for all that comes after training.
+resolved=$work/config.yaml
+if ((stage > 2)); then
+    need "$expdir/config.yaml" 2
+    resolved=$expdir/config.yaml
+    if [[ -n $train_args$device_target$device_id ]]; then
+        log "$resolved counts: --train_args, --device_target and --device_id concern stages 0 to 2"
+    fi
+else
+    devices="${device_target:+device_target=$device_target} ${device_id:+device_id=$device_id}"
+    read_config "$config_path" --set="$devices" --set="$train_args" --out "$resolved"
+fi
+# The last of them is never empty: $( ) drops empty lines at the end.
+read_config "$resolved" --print train_set valid_set test_sets dump_dir corpus_dir model_path num_spks sample_rate \
+    >"$work/values"
+mapfile -t values <"$work/values"
+train_set=${values[0]} valid_set=${values[1]} dump_dir=${values[3]} corpus_dir=${values[4]}
+read -r -a test_sets <<<"${values[2]}"
+num_spks=${values[6]} sample_rate=${values[7]}
+model_path=${model_path:-${values[5]}}
+data=$recipe/data
+dump=${dump_dir:-dump}
+if [[ $dump != /* ]]; then dump=$recipe/$dump; fi
+test_data=("${test_sets[@]/#/$data/}")
+
+if in_stage 0 "data prep"; then
+    if [[ -z $data_script_path ]]; then
+        die "--data_script $data_script: no such file here, in $recipe or in $root; with data/ already made, start at --stage 1" 2
+    fi
+    corpus_option=$(sed -n 's/^# corpus: *\([a-z][a-z0-9_]*\) *$/\1/p' "$data_script_path" | head -n 1)
+    if [[ -n $corpus_option && -n $corpus_dir && " ${extra_options[*]-} " != *" --$corpus_option "* ]]; then
+        extra_options+=("--$corpus_option" "$corpus_dir")
+    fi
+    if grep -q '^debug=.*  #' "$data_script_path"; then extra_options+=(--debug "$debug"); fi
+    stage_reads "the corpus, by $data_script_path"
+    stage_writes "$data/{$train_set,$valid_set,$(IFS=, && printf '%s' "${test_sets[*]}")}"
+    run_stage bash "$data_script_path" --data "$data" --nj "$nj" --sample_rate "$sample_rate" --num_spks "$num_spks" \
+        "${extra_options[@]}"
+    stage_done
+fi
+
+if in_stage 1 "MindRecord dump"; then
+    for set in "$train_set" "$valid_set" "${test_sets[@]}"; do
+        need "$data/$set/wav.scp" 0
+        stage_reads "$data/$set"
+        stage_writes "$dump/$set"
+        run_stage python -m mindaudio_ext.bin.dump --data "$data/$set" --out "$dump/$set" --nj "$nj" "${debug_flag[@]}"
+    done
+    stage_done
+fi
+
+if in_stage 2 "train"; then
+    need "$dump/$train_set/manifest.json" 1
+    need "$dump/$valid_set/manifest.json" 1
+    stage_reads "$dump/$train_set, $dump/$valid_set"
+    stage_writes "$expdir/{config.yaml,train.log,history.jsonl,checkpoints}"
+    launcher=(python)
+    if ((ngpu > 1)); then die "--ngpu $ngpu: training on several devices (msrun) is not supported yet" 2; fi
+    run_stage "${launcher[@]}" -m mindaudio_ext.bin.train --config "$resolved" --train "$dump/$train_set" \
+        --valid "$dump/$valid_set" --expdir "$expdir" "${debug_flag[@]}"
+    stage_done
+fi
+
+if in_stage 3 "decode"; then
+    need "$expdir/config.yaml" 2
+    checkpoint_option=()
+    if [[ -n $model_path ]]; then checkpoint_option=(--model_path "$model_path"); else need "$expdir/checkpoints/best.ckpt" 2; fi
+    for set in "${test_sets[@]}"; do
+        need "$data/$set/wav.scp" 0
+        stage_reads "${model_path:-$expdir/checkpoints/best.ckpt}, $data/$set"
+        stage_writes "$expdir/separated_$set"
+        run_stage python -m mindaudio_ext.bin.decode --expdir "$expdir" --data "$data/$set" "${checkpoint_option[@]}" \
+            --nj "$nj" "${debug_flag[@]}"
+    done
+    stage_done
+fi
+
+if in_stage 4 "score"; then
+    for set in "${test_sets[@]}"; do
+        need "$data/$set/spk1.scp" 0
+        need "$expdir/separated_$set/spk1.scp" 3
+        stage_reads "$expdir/separated_$set, $data/$set"
+        stage_writes "$expdir/scores_$set.csv"
+    done
+    stage_writes "$expdir/RESULTS.md"
+    run_stage python -m mindaudio_ext.bin.score --expdir "$expdir" --data "${test_data[@]}" --nj "$nj" "${debug_flag[@]}"
+    stage_done
+fi
+
+if in_stage 5 "export 310"; then
+    need "$expdir/config.yaml" 2
+    need "$expdir/checkpoints/best.ckpt" 2
+    need "${test_data[0]}/wav.scp" 0
+    stage_reads "$expdir/checkpoints/best.ckpt, ${test_data[0]}"
+    stage_writes "$expdir/export"
+    run_stage python -m mindaudio_ext.bin.export --expdir "$expdir" --data "${test_data[0]}" "${debug_flag[@]}"
+    stage_done
+fi
+
+if ((stage <= 4 && stop_stage >= 4)); then
+    printf '\n%s\n\n' "$(<"$expdir/RESULTS.md")"
+    log "results: $expdir/RESULTS.md, $expdir/scores_<set>.csv; separated speech: $expdir/separated_<set>/wav"
+fi
+log "stages $stage to $((stop_stage < 5 ? stop_stage : 5)) done in $(duration $((SECONDS - started)))"

@@ -1,0 +1,58 @@
+"""What tests need and Python cannot bring: `@pytest.mark.needs("g++")`, `needs("speech_data")`, `needs("chromium")`.
+
+A test whose need is missing is listed as NOT RUN at the end of the run; with `--all-required` it fails instead.
+This is the only place that leaves tests out.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "g++": ("g++", "clang++")}
+NOT_RUN = pytest.StashKey[list[str]]()
+
+
+def speech_data_folder() -> Path:
+    """The folder of real speech: SPEECH_DATA, by default ../shared/data from the root."""
+    return Path(os.environ.get("SPEECH_DATA") or ROOT.parent / "shared" / "data")
+
+
+def is_there(need: str) -> bool:
+    """Whether this machine has the speech data or a command of that name."""
+    if need == "speech_data":
+        return speech_data_folder().is_dir()
+    return any(shutil.which(command) for command in COMMANDS.get(need, (need,)))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-required", action="store_true", help="fail tests whose needs are missing")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(name, ...): commands, or speech_data, that the test cannot do without")
+    config.stash[NOT_RUN] = []
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    needs = [name for marker in item.iter_markers("needs") for name in marker.args]
+    missing = ", ".join(name for name in needs if not is_there(name))
+    if not missing:
+        return
+    if item.config.getoption("--all-required"):
+        pytest.fail(f"needs {missing}", pytrace=False)
+    item.config.stash[NOT_RUN].append(f"NOT RUN: {item.nodeid} (needs {missing})")
+    pytest.skip(f"needs {missing}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash[NOT_RUN]:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def speech_data() -> Path:
+    """The folder of real speech; the test also carries `needs("speech_data")`."""
+    return speech_data_folder()

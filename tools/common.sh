@@ -1,0 +1,103 @@
+# Sourced: messages, stages and files for the engine, the set-up and the data scripts.
+# shellcheck shell=bash
+
+# Prints a line with the time.
+log() { printf '%(%Y-%m-%d %H:%M:%S)T %s\n' -1 "$*"; }
+
+# die MESSAGE [STATUS]: one line on stderr, then exit with STATUS (1: failed, 2: wrong input or use).
+die() {
+    local message=$1
+    printf '%s: error: %s\n' "${0##*/}" "${message//$'\n'/ }" >&2
+    exit "${2:-1}"
+}
+
+# duration SECONDS: prints "7 s", "3 min 20 s" or "1 h 2 min".
+duration() {
+    local seconds=$1
+    if ((seconds < 60)); then
+        printf '%d s' "$seconds"
+    elif ((seconds < 3600)); then
+        printf '%d min %d s' $((seconds / 60)) $((seconds % 60))
+    else
+        printf '%d h %d min' $((seconds / 3600)) $((seconds % 3600 / 60))
+    fi
+}
+
+# in_stage N TITLE: true when stage N is to run (stage <= N <= stop_stage); logs its heading and starts its clock.
+in_stage() {
+    # shellcheck disable=SC2154  # options of the script
+    if (($1 < stage || $1 > stop_stage)); then return 1; fi
+    current_stage=$1
+    stage_started=$SECONDS
+    log "stage $1: $2"
+}
+
+stage_reads() { log "  reads  $*"; }
+stage_writes() { log "  writes $*"; }
+stage_done() { log "stage $current_stage done in $(duration $((SECONDS - stage_started)))"; }
+
+# need FILE STAGE: stops when FILE is missing, naming the stage that makes it.
+need() {
+    if ! [[ -e $1 ]]; then die "$1 is missing: stage $2 makes it (--stage $2)" 2; fi
+}
+
+# find_file NAME FOLDER...: prints the path of NAME as given or in the first FOLDER that has it; false when none has.
+find_file() {
+    local name=$1 folder
+    if [[ -f $name ]]; then printf '%s\n' "$name" && return; fi
+    for folder in "${@:2}"; do
+        if [[ $name != /* && -f $folder/$name ]]; then printf '%s\n' "$folder/$name" && return; fi
+    done
+    return 1
+}
+
+# Prints the ids of all descendants of a process.
+descendants() {
+    local list child children
+    for list in "/proc/$1/task/"*/children; do
+        children=''
+        if [[ -r $list ]]; then read -r children 2>/dev/null <"$list" || true; fi
+        for child in $children; do
+            printf '%s\n' "$child"
+            descendants "$child"
+        done
+    done
+}
+
+# Ends the running command with all it has started, then this script.
+stop_command() {
+    local signal=$1 process processes
+    trap '' INT TERM HUP
+    mapfile -t processes < <(printf '%s\n' "$command_pid" && descendants "$command_pid")
+    kill -TERM "${processes[@]}" 2>/dev/null || true
+    for _ in {1..50}; do
+        kill -0 "${processes[@]}" 2>/dev/null || break
+        sleep 0.1
+    done
+    for process in "${processes[@]}"; do kill -KILL "$process" 2>/dev/null || true; done
+    exit $((128 + signal))
+}
+
+# run_command COMMAND...: runs it and returns its status. bash handles a signal only after a command in the foreground, so
+# it runs in the background and is waited for: whoever ends this script ends the command too, even with SIGKILL.
+run_command() {
+    local status=0 tied=()
+    if setpriv --pdeathsig KILL true 2>/dev/null; then tied=(setpriv --pdeathsig KILL); fi
+    "${tied[@]}" "$@" &
+    command_pid=$!
+    trap 'stop_command 2' INT
+    trap 'stop_command 15' TERM
+    trap 'stop_command 1' HUP
+    wait "$command_pid" || status=$?
+    trap - INT TERM HUP
+    return "$status"
+}
+
+# run_stage COMMAND...: a stage's command; when it fails, says which stage and exits with 2 (wrong input) or 1 (the rest).
+run_stage() {
+    local status=0
+    run_command "$@" || status=$?
+    if ((status == 0)); then return; fi
+    log "stage $current_stage failed (exit status $status)" >&2
+    exit $((status == 2 ? 2 : 1))
+}
