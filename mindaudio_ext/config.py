@@ -58,6 +58,7 @@ class Config:
     n_filters: int = _key(low=1)
     kernel_size: int = _key(low=2)
     stride: int | None = _key(low=1)
+    encoder_activation: str = _key(choices=("linear", "relu"))
     mask_activation: str = _key(choices=("relu", "sigmoid", "softmax"))
     seed: int = _key(low=0, high=2**31 - 1)
     epochs: int = _key(low=1)

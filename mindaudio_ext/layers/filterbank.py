@@ -8,12 +8,13 @@ from mindaudio_ext.layers.chunk import overlap_add, split
 
 
 class Encoder(nn.Cell):
-    """A one-dimensional convolution without bias and a ReLU: waveform to non-negative features (TasNet's encoder).
+    """A one-dimensional convolution without bias: waveform to features (TasNet's encoder).
 
     Args:
         n_filters: features, N.
         kernel_size: samples a filter sees.
         stride: samples between two frames.
+        activation: "linear", or "relu" for non-negative features.
 
     Inputs:
         waveform: [B, T] with T >= kernel_size.
@@ -22,14 +23,16 @@ class Encoder(nn.Cell):
         Features, [B, L, N] with L = (T - kernel_size) // stride + 1.
     """
 
-    def __init__(self, n_filters: int, kernel_size: int, stride: int) -> None:
+    def __init__(self, n_filters: int, kernel_size: int, stride: int, activation: str) -> None:
         super().__init__()
         self.kernel_size, self.stride = kernel_size, stride
+        self.rectify = activation == "relu"
         self.weight = Parameter(_filters(n_filters, kernel_size), name="weight")
 
     def construct(self, waveform: Tensor) -> Tensor:
         frames = split(waveform.expand_dims(-1), self.kernel_size, self.stride).squeeze(-1)  # [B, L, kernel]
-        return ops.relu(ops.matmul(frames, self.weight.T))
+        features = ops.matmul(frames, self.weight.T)  # [B, L, N]
+        return ops.relu(features) if self.rectify else features
 
 
 class Decoder(nn.Cell):

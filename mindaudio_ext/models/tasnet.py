@@ -25,6 +25,7 @@ class TasNet(nn.Cell):
         n_filters: encoder filters, N.
         kernel_size: samples of a filter.
         stride: samples between frames; half of kernel_size when None.
+        encoder_activation: "linear" or "relu".
         mask_activation: "relu", "sigmoid" or "softmax" (over the sources).
 
     Inputs:
@@ -43,13 +44,14 @@ class TasNet(nn.Cell):
         n_filters: int,
         kernel_size: int,
         stride: int | None,
+        encoder_activation: str,
         mask_activation: str,
     ) -> None:
         super().__init__()
         stride = stride or kernel_size // 2
         self.kernel_size, self.stride, self.num_spks = kernel_size, stride, num_spks
         self.mask_activation = mask_activation
-        self.encoder = Encoder(n_filters, kernel_size, stride)
+        self.encoder = Encoder(n_filters, kernel_size, stride, encoder_activation)
         self.separator = get_separator(separator)(n_filters, num_spks, **separator_conf)
         self.decoder = Decoder(n_filters, kernel_size, stride)
 
@@ -84,5 +86,6 @@ def build_model(config: Config) -> TasNet:
         n_filters=config.n_filters,
         kernel_size=config.kernel_size,
         stride=config.stride,
+        encoder_activation=config.encoder_activation,
         mask_activation=config.mask_activation,
     )
