@@ -17,20 +17,20 @@ from mindaudio_ext.errors import InputError
 LENGTHS = {"b": 1500, "a": 1000, "d": 1501, "c": 700}
 
 
-def _make(folder, *, num_spks=2, seed=0):
+def _make(folder, *, num_spks=2, seed=0, lengths=LENGTHS):
     """A data directory; the last samples are zeros, which `|S` arrays would lose."""
     rng = np.random.default_rng(seed)
     names = [f"s{i}" for i in range(1, num_spks + 1)]
     scps = {name: {} for name in ("mix", *names)}
     signals = {}
-    for key, length in LENGTHS.items():
+    for key, length in lengths.items():
         sources = rng.integers(-3000, 3000, (num_spks, length)).astype(np.int16)
         sources[:, -5:] = 0
         signals[key] = sources
         for name, samples in zip(("mix", *names), (sources.sum(axis=0, dtype=np.int16), *sources)):
             scps[name][key] = str(folder / "wav" / name / f"{key}.wav")
             write_wav(scps[name][key], samples, 8000)
-    write_data_dir(folder / "train", mixtures=scps["mix"], sources=[scps[name] for name in names], num_samples=LENGTHS)
+    write_data_dir(folder / "train", mixtures=scps["mix"], sources=[scps[name] for name in names], num_samples=lengths)
     return folder / "train", signals
 
 
@@ -61,6 +61,14 @@ def test_what_goes_in_comes_out(tmp_path, num_spks, shard_bytes, files):
         np.testing.assert_array_equal(mixture, sources.sum(axis=0))
         assert int(row["crc32"]) == crc32 == zlib.crc32(mixture.tobytes() + sources.tobytes())
         assert int(row["sample_rate"]) == 8000
+
+
+def test_files_of_very_different_rows_are_read_together(tmp_path):
+    data, signals = _make(tmp_path, lengths={"a": 300, "b": 90_000, "c": 200_000, "d": 300})
+    manifest, _ = dump(data, tmp_path / "dump" / "train", shard_bytes=600_000)
+    assert len(manifest.files) == 3
+    rows = _rows(manifest)
+    assert [decode_row(row)[1].tolist() for row in rows] == [signals[key].tolist() for key in "abcd"]
 
 
 def test_the_manifest_is_the_contracts(tmp_path):
