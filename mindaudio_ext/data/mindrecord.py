@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mindaudio_ext.data.audio import to_pcm16
-from mindaudio_ext.data.kaldi_dir import DataDir, Entry, read_data_dir, read_mixture, replace_dir
+from mindaudio_ext.data.kaldi_dir import DataDir, Entry, read_data_dir, read_mixture, recover_dir, replace_dir
 from mindaudio_ext.data.mixture import STAMP
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.errors import InputError
@@ -112,6 +112,7 @@ def dump(
     """
     read, out = read_data_dir(data), Path(os.path.abspath(out))
     source = _source_digest(read)
+    recover_dir(out)
     if _is_up_to_date(read, out, source):
         return read_manifest(out), False
     temporary = out.with_name(f".tmp.{out.name}")

@@ -131,6 +131,21 @@ def test_left_overs_of_a_killed_dump_are_removed(tmp_path):
     check_mindrecord(tmp_path / "dump" / "train")
 
 
+@pytest.mark.parametrize("new_is_there", [True, False])
+def test_a_dump_killed_while_it_took_its_name_is_kept(tmp_path, new_is_there):
+    data, _ = _make(tmp_path)
+    out, old = tmp_path / "dump" / "train", tmp_path / "dump" / ".tmp.old.train"
+    first, _ = dump(data, out)
+    if new_is_there:
+        old.mkdir()
+    else:
+        out.rename(old)
+    again, written = dump(data, out)
+    assert not written
+    assert asdict(again) == asdict(first)
+    assert [path.name for path in (tmp_path / "dump").iterdir()] == ["train"]
+
+
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
