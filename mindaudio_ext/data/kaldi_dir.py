@@ -149,12 +149,23 @@ def write_data_dir(
 
 def replace_dir(temporary: Path, path: Path) -> None:
     """Gives a finished folder its final name; what had the name stays until that moment."""
-    old = path.with_name(f".tmp.old.{path.name}")
-    shutil.rmtree(old, ignore_errors=True)
+    recover_dir(path)
     if path.exists():
-        os.replace(path, old)
+        os.replace(path, _old(path))
     os.replace(temporary, path)
-    shutil.rmtree(old, ignore_errors=True)
+    recover_dir(path)
+
+
+def recover_dir(path: Path) -> None:
+    """Cleans up after a `replace_dir` that was killed: the old folder comes back, or goes when the new one is there."""
+    if path.exists():
+        shutil.rmtree(_old(path), ignore_errors=True)
+    elif _old(path).exists():
+        os.replace(_old(path), path)
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(f".tmp.old.{path.name}")
 
 
 def validate_data_dir(path: str | os.PathLike, *, check_audio: bool = True, nj: int = 1) -> Summary:

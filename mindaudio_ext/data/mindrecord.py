@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mindaudio_ext.data.audio import to_pcm16
-from mindaudio_ext.data.kaldi_dir import DataDir, Entry, read_data_dir, read_mixture, replace_dir
+from mindaudio_ext.data.kaldi_dir import DataDir, Entry, read_data_dir, read_mixture, recover_dir, replace_dir
 from mindaudio_ext.data.mixture import STAMP
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.errors import InputError
@@ -38,7 +38,7 @@ SCHEMA = {
 }
 
 _PAGE_LEAST, _PAGE_MOST = 1 << 20, 1 << 28  # bytes; MindRecord's own upper limit
-_ROWS_IN_PAGE = 4  # at least, of the longest: a page is left with up to one row's length unused
+_ROWS_IN_PAGE = 8  # at least, of the longest: a page is left with up to one row's length unused
 _ROW_EXTRA = 64  # bytes of a row beside its samples, generously
 _HEADER_LEAST, _HEADER_MOST = 1 << 16, 1 << 27
 _HEADER_PER_PAGE = 512  # bytes; a page's entry in the header takes about 200
@@ -112,6 +112,7 @@ def dump(
     """
     read, out = read_data_dir(data), Path(os.path.abspath(out))
     source = _source_digest(read)
+    recover_dir(out)
     if _is_up_to_date(read, out, source):
         return read_manifest(out), False
     temporary = out.with_name(f".tmp.{out.name}")
@@ -205,12 +206,13 @@ def _write(data: DataDir, folder: Path, set_name: str, source: str, nj: int, sha
     """Writes the files and, last, the manifest."""
     rows = parallel_map(_read_row, data.entries(), nj=nj, title=f"dump {set_name}")
     shards = _shards(data, shard_bytes)
+    page, header = _page_and_header([[_row_bytes(data, key) for key in keys] for keys in shards])
     utts: list[list[str | int]] = []
     rate = None
     for number, keys in enumerate(shards):
         digits = len(str(len(shards) - 1))
         name = f"{set_name}.mindrecord" + (f"{number:0{digits}d}" if len(shards) > 1 else "")
-        writer = _open_writer(folder / name, [_row_bytes(data, key) for key in keys])
+        writer = _open_writer(folder / name, page=page, header=header)
         for batch in _batches(rows, len(keys)):
             rate = rate or batch[0].sample_rate
             for row in batch:
@@ -286,14 +288,24 @@ def _row_bytes(data: DataDir, key: str) -> int:
     return size
 
 
-def _open_writer(path: Path, row_bytes: Sequence[int]) -> "mindspore.mindrecord.FileWriter":  # noqa: F821
-    """Opens a writer with pages that take the longest row, and a header that takes all pages."""
+def _page_and_header(shards: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """Chooses the bytes of a page, which takes the longest row, and of a header, which takes the entries of all pages.
+
+    They are the same for all files of a set, or MindSpore refuses to read them together.
+
+    Args:
+        shards: the bytes of the rows of each file.
+    """
+    page = _power_of_two(_ROWS_IN_PAGE * max(max(rows) for rows in shards), _PAGE_LEAST, _PAGE_MOST)
+    pages = 2 * (max(sum(rows) for rows in shards) // page + 2)  # rows leave a page half empty at the worst
+    return page, _power_of_two(_HEADER_PER_PAGE * pages, _HEADER_LEAST, _HEADER_MOST)
+
+
+def _open_writer(path: Path, *, page: int, header: int) -> "mindspore.mindrecord.FileWriter":  # noqa: F821
     from mindspore.mindrecord import FileWriter
 
-    page = _power_of_two(_ROWS_IN_PAGE * max(row_bytes), _PAGE_LEAST, _PAGE_MOST)
-    pages = 2 * (sum(row_bytes) // page + 2)  # rows leave a page half empty at the worst
     writer = FileWriter(str(path), shard_num=1, overwrite=True)
-    writer.set_header_size(_power_of_two(_HEADER_PER_PAGE * pages, _HEADER_LEAST, _HEADER_MOST))
+    writer.set_header_size(header)
     writer.set_page_size(page)
     writer.add_schema(SCHEMA, "mixtures and their sources")
     return writer

@@ -18,7 +18,7 @@ import pyloudnorm
 from scipy.signal import resample_poly
 
 from mindaudio_ext.data.audio import read_audio, to_pcm16, write_wav
-from mindaudio_ext.data.kaldi_dir import MAX_SOURCES, read_data_dir, write_data_dir
+from mindaudio_ext.data.kaldi_dir import MAX_SOURCES, read_data_dir, recover_dir, write_data_dir
 from mindaudio_ext.data.librispeech import Utterance
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.errors import InputError
@@ -152,6 +152,7 @@ def make_mixtures(
     data = Path(os.path.abspath(data))
     data_dir, wavs = data / parameters.set_name, data / "wav" / parameters.set_name
     stamp = _stamp(utterances, parameters)
+    recover_dir(data_dir)
     if _is_finished(data_dir, wavs, stamp):
         return data_dir
     _prepare(data_dir, wavs, stamp)

@@ -1,0 +1,126 @@
+"""Reading and writing of audio."""
+
+import kaldiio
+import numpy as np
+import pytest
+import soundfile
+
+from mindaudio_ext.data.audio import from_pcm16, read_signal, read_wav, to_pcm16, write_wav
+from mindaudio_ext.errors import InputError
+
+
+def test_written_samples_come_back_exactly(tmp_path):
+    values = np.array([0, 1, -1, 16384, 32767, -32768], np.int16)
+    write_wav(tmp_path / "a.wav", values, 8000)
+    read = read_wav(tmp_path / "a.wav", sample_rate=8000)
+    assert read.dtype == np.float32
+    assert read.tolist() == [0.0, 1 / 32768, -1 / 32768, 0.5, 32767 / 32768, -1.0]
+    assert to_pcm16(read).tolist() == values.tolist()
+    assert from_pcm16(values).tolist() == read.tolist()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_quantisation_goes_down_and_saturates():
+    step = 1 / 32768
+    floats = np.array([0.9 * step, -0.1 * step, 1.5 * step, 1.0, 3.0, -3.0])
+    assert to_pcm16(floats).tolist() == [0, -1, 1, 32767, 32767, -32768]
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e-3, 0.3, 2.0])
+def test_quantisation_is_soundfiles(tmp_path, scale):
+    floats = (np.random.default_rng(0).standard_normal(100_000) * scale).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", floats, 8000, subtype="PCM_16")
+    expected = soundfile.read(tmp_path / "a.wav", dtype="int16")[0]
+    np.testing.assert_array_equal(to_pcm16(floats), expected)
+
+
+def test_flac_is_read(tmp_path):
+    write_wav(tmp_path / "a.flac", np.array([5, -5, 100], np.int16), 16000)
+    assert (read_wav(tmp_path / "a.flac") * 32768).tolist() == [5, -5, 100]
+
+
+def _write_bad(kind, path):
+    tone = np.sin(np.arange(8000) / 5) / 2
+    if kind == "not audio":
+        path.write_text("hello")
+    elif kind == "nothing in it":
+        path.write_bytes(b"")
+    elif kind == "no samples":
+        soundfile.write(path, np.zeros(0), 8000)
+    elif kind == "stereo":
+        soundfile.write(path, np.stack([tone, tone], axis=1), 8000)
+    elif kind == "rate":
+        soundfile.write(path, tone, 16000)
+    elif kind == "nan":
+        tone[7] = np.nan
+        soundfile.write(path, tone, 8000, subtype="FLOAT")
+    elif kind == "truncated":
+        soundfile.write(path, tone, 8000)
+        path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("missing", "no such file"),
+        ("not audio", "cannot be read as audio"),
+        ("nothing in it", "cannot be read as audio"),
+        ("no samples", "is empty"),
+        ("stereo", "has 2 channels"),
+        ("rate", "is at 16000 Hz; 8000 Hz is expected"),
+        ("nan", "NaN or infinity at sample 7"),
+        ("truncated", "is truncated"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, kind, says):
+    path = tmp_path / "bad.wav"
+    _write_bad(kind, path)
+    with pytest.raises(InputError, match=says) as caught:
+        read_wav(path, sample_rate=8000)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_truncated_flac_is_refused(tmp_path):
+    path = tmp_path / "bad.flac"
+    write_wav(path, np.random.default_rng(0).integers(-9999, 9999, 30_000).astype(np.int16), 8000)
+    path.write_bytes(path.read_bytes()[:20_000])
+    with pytest.raises(InputError, match=r"bad\.flac"):
+        read_wav(path)
+
+
+def test_a_wav_from_a_pipe_has_no_length_and_is_read(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.full(100, 0.25), 8000)
+    whole = bytearray(path.read_bytes())
+    whole[40:44] = b"\xff\xff\xff\xff"
+    path.write_bytes(bytes(whole))
+    assert read_wav(path).tolist() == [0.25] * 100
+
+
+def test_archives_are_read(tmp_path):
+    scp = tmp_path / "wav.scp"
+    with kaldiio.WriteHelper(f"ark,scp:{tmp_path}/wav.ark,{scp}", write_function="soundfile") as writer:
+        writer["a"] = (8000, np.array([1, 2, 3], np.int16))
+        writer["b"] = (8000, np.array([-4, 16384], np.int16))
+    value = scp.read_text().splitlines()[1].split(maxsplit=1)[1]
+    assert ".ark:" in value
+    samples, rate = read_signal(value, name="b")
+    assert rate == 8000
+    assert samples.tolist() == [-4 / 32768, 0.5]
+
+
+def test_pipes_run_only_when_allowed(tmp_path):
+    write_wav(tmp_path / "a.wav", np.array([3, 4], np.int16), 8000)
+    line = f"cat {tmp_path}/a.wav |"
+    with pytest.raises(InputError, match=r"wav\.scp: a: is a command"):
+        read_signal(line, name="wav.scp: a")
+    samples, rate = read_signal(line, name="wav.scp: a", allow_pipes=True)
+    assert (samples * 32768).tolist() == [3, 4]
+    assert rate == 8000
+
+
+def test_a_bad_archive_names_the_key(tmp_path):
+    (tmp_path / "x.ark").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"wav\.scp: a: cannot read"):
+        read_signal(f"{tmp_path}/x.ark:2", name="wav.scp: a")

@@ -1,0 +1,207 @@
+"""MindRecord directories."""
+
+import json
+import os
+import zlib
+from dataclasses import asdict
+
+import mindspore.dataset as ds
+import numpy as np
+import pytest
+
+from mindaudio_ext.data.audio import write_wav
+from mindaudio_ext.data.kaldi_dir import write_data_dir
+from mindaudio_ext.data.mindrecord import check_mindrecord, decode_row, dump, read_manifest
+from mindaudio_ext.errors import InputError
+
+LENGTHS = {"b": 1500, "a": 1000, "d": 1501, "c": 700}
+
+
+def _make(folder, *, num_spks=2, seed=0, lengths=LENGTHS):
+    """A data directory; the last samples are zeros, which `|S` arrays would lose."""
+    rng = np.random.default_rng(seed)
+    names = [f"s{i}" for i in range(1, num_spks + 1)]
+    scps = {name: {} for name in ("mix", *names)}
+    signals = {}
+    for key, length in lengths.items():
+        sources = rng.integers(-3000, 3000, (num_spks, length)).astype(np.int16)
+        sources[:, -5:] = 0
+        signals[key] = sources
+        for name, samples in zip(("mix", *names), (sources.sum(axis=0, dtype=np.int16), *sources)):
+            scps[name][key] = str(folder / "wav" / name / f"{key}.wav")
+            write_wav(scps[name][key], samples, 8000)
+    write_data_dir(folder / "train", mixtures=scps["mix"], sources=[scps[name] for name in names], num_samples=lengths)
+    return folder / "train", signals
+
+
+def _bytes(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _rows(manifest):
+    files = [str(file) for file in manifest.files]
+    return list(ds.MindDataset(files, shuffle=False).create_dict_iterator(num_epochs=1, output_numpy=True))
+
+
+@pytest.mark.parametrize(("num_spks", "shard_bytes", "files"), [(2, 1 << 30, 1), (3, 18_000, 3)])
+def test_what_goes_in_comes_out(tmp_path, num_spks, shard_bytes, files):
+    data, signals = _make(tmp_path, num_spks=num_spks)
+    manifest, written = dump(data, tmp_path / "dump" / "train", nj=2, shard_bytes=shard_bytes)
+    assert written
+    assert len(manifest.files) == files
+    assert manifest.keys == ("a", "b", "c", "d")
+    assert manifest.num_samples == [1000, 1500, 700, 1501]
+    assert (manifest.set_name, manifest.sample_rate, manifest.num_spks) == ("train", 8000, num_spks)
+    rows = _rows(manifest)
+    assert [str(row["key"]) for row in rows] == ["a", "b", "c", "d"]
+    assert [int(row["index"]) for row in rows] == [0, 1, 2, 3]
+    for row, crc32 in zip(rows, manifest.crc32):
+        mixture, sources = decode_row(row)
+        np.testing.assert_array_equal(sources, signals[str(row["key"])])
+        np.testing.assert_array_equal(mixture, sources.sum(axis=0))
+        assert int(row["crc32"]) == crc32 == zlib.crc32(mixture.tobytes() + sources.tobytes())
+        assert int(row["sample_rate"]) == 8000
+
+
+def test_files_of_very_different_rows_are_read_together(tmp_path):
+    data, signals = _make(tmp_path, lengths={"a": 300, "b": 90_000, "c": 200_000, "d": 300})
+    manifest, _ = dump(data, tmp_path / "dump" / "train", shard_bytes=600_000)
+    assert len(manifest.files) == 3
+    rows = _rows(manifest)
+    assert [decode_row(row)[1].tolist() for row in rows] == [signals[key].tolist() for key in "abcd"]
+
+
+def test_the_manifest_is_the_contracts(tmp_path):
+    data, _ = _make(tmp_path)
+    dump(data, tmp_path / "dump" / "train")
+    fields = json.loads((tmp_path / "dump" / "train" / "manifest.json").read_text())
+    assert (fields["format"], fields["set"], fields["num_utts"], fields["num_samples"]) == (1, "train", 4, 4701)
+    assert (fields["sample_rate"], fields["num_spks"]) == (8000, 2)
+    assert [entry["name"] for entry in fields["files"]] == ["train.mindrecord", "train.mindrecord.db"]
+    assert [utt[:2] for utt in fields["utts"]] == [["a", 1000], ["b", 1500], ["c", 700], ["d", 1501]]
+    assert sum(entry["bytes"] for entry in fields["files"]) < 1 << 22
+
+
+def test_the_same_data_give_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        data, _ = _make(tmp_path / name)
+        dump(data, tmp_path / name / "dump" / "train")
+    assert _bytes(tmp_path / "one" / "dump" / "train") == _bytes(tmp_path / "two" / "dump" / "train")
+    assert [path.name for path in (tmp_path / "one" / "dump").iterdir()] == ["train"]
+
+
+def test_it_is_made_again_only_when_the_data_changed(tmp_path):
+    data, _ = _make(tmp_path)
+    out = tmp_path / "dump" / "train"
+    first, _ = dump(data, out)
+    again, written = dump(data, out)
+    assert not written
+    assert asdict(again) == asdict(first)
+
+    _make(tmp_path, seed=1)  # the same keys and lengths, other samples
+    changed, written = dump(data, out)
+    assert written
+    assert changed.crc32 != first.crc32
+    assert not dump(data, out)[1]
+
+    file = out / "train.mindrecord"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert dump(data, out)[1]
+    assert check_mindrecord(out).crc32 == changed.crc32
+
+
+def test_bad_data_leave_the_old_dump_alone(tmp_path):
+    data, _ = _make(tmp_path)
+    out = tmp_path / "dump" / "train"
+    dump(data, out)
+    before = _bytes(out)
+    write_wav(tmp_path / "wav" / "s1" / "c.wav", np.zeros(699, np.int16), 8000)
+    with pytest.raises(InputError, match=r"spk1\.scp: c: has 699 samples"):
+        dump(data, out)
+    assert _bytes(out) == before
+    assert [path.name for path in (tmp_path / "dump").iterdir()] == ["train"]
+
+
+def test_left_overs_of_a_killed_dump_are_removed(tmp_path):
+    data, _ = _make(tmp_path)
+    (tmp_path / "dump" / ".tmp.train").mkdir(parents=True)
+    (tmp_path / "dump" / ".tmp.train" / "train.mindrecord").write_bytes(b"half")
+    dump(data, tmp_path / "dump" / "train")
+    assert [path.name for path in (tmp_path / "dump").iterdir()] == ["train"]
+    check_mindrecord(tmp_path / "dump" / "train")
+
+
+@pytest.mark.parametrize("new_is_there", [True, False])
+def test_a_dump_killed_while_it_took_its_name_is_kept(tmp_path, new_is_there):
+    data, _ = _make(tmp_path)
+    out, old = tmp_path / "dump" / "train", tmp_path / "dump" / ".tmp.old.train"
+    first, _ = dump(data, out)
+    if new_is_there:
+        old.mkdir()
+    else:
+        out.rename(old)
+    again, written = dump(data, out)
+    assert not written
+    assert asdict(again) == asdict(first)
+    assert [path.name for path in (tmp_path / "dump").iterdir()] == ["train"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        ("no manifest", r"manifest\.json: no such file; stage 1"),
+        ("half a manifest", r"manifest\.json: is damaged"),
+        ("no file", r"train\.mindrecord: is missing"),
+        ("no db", r"train\.mindrecord\.db: is missing"),
+        ("short", r"train\.mindrecord: has \d+ bytes instead of \d+"),
+        ("flipped", r"train\.mindrecord: is damaged"),
+    ],
+)
+def test_damage_is_named(tmp_path, harm, says):
+    data, _ = _make(tmp_path)
+    out = tmp_path / "dump" / "train"
+    dump(data, out)
+    file = out / "train.mindrecord"
+    whole = file.read_bytes()
+    if harm == "no manifest":
+        (out / "manifest.json").unlink()
+    elif harm == "half a manifest":
+        (out / "manifest.json").write_text((out / "manifest.json").read_text()[:200])
+    elif harm == "no file":
+        file.unlink()
+    elif harm == "no db":
+        (out / "train.mindrecord.db").unlink()
+    elif harm == "short":
+        file.write_bytes(whole[:-1])
+    else:
+        middle = len(whole) // 2
+        file.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    with pytest.raises(InputError, match=says):
+        check_mindrecord(out)
+
+
+def test_a_flipped_bit_in_a_row_is_seen(tmp_path):
+    data, _ = _make(tmp_path)
+    manifest, _ = dump(data, tmp_path / "dump" / "train")
+    row = _rows(manifest)[0]
+    sources = bytearray(np.asarray(row["sources"]).tobytes())
+    sources[100] ^= 1
+    with pytest.raises(InputError, match="a: its samples are damaged"):
+        decode_row({**row, "sources": np.array(bytes(sources))})
+
+
+def test_an_unknown_format_is_refused(tmp_path):
+    data, _ = _make(tmp_path)
+    out = tmp_path / "dump" / "train"
+    dump(data, out)
+    text = (out / "manifest.json").read_text().replace('"format": 1', '"format": 2')
+    (out / "manifest.json").write_text(text)
+    with pytest.raises(InputError, match="is of format 2, 1 is expected"):
+        read_manifest(out)
+
+
+def test_files_can_be_read_by_others(tmp_path):
+    data, _ = _make(tmp_path)
+    manifest, _ = dump(data, tmp_path / "dump" / "train")
+    modes = {os.stat(manifest.path / name).st_mode for name in (*manifest.digests, "manifest.json")}
+    assert len(modes) == 1
