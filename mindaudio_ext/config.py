@@ -76,7 +76,6 @@ class Config:
     export_segment: float = _key(above=0)
     device_target: str = _key(choices=("CPU", "Ascend"))
     device_id: int = _key(low=0)
-    num_threads: int | None = _key(low=1)
 
 
 ALIASES = {

@@ -1,0 +1,31 @@
+"""Stage 2: trains the model of a config on MindRecord sets."""
+
+import argparse
+from pathlib import Path
+
+from mindaudio_ext.config import read_resolved
+from mindaudio_ext.errors import command
+
+
+def act(args: argparse.Namespace) -> None:
+    """Sets the device up and trains."""
+    from mindaudio_ext.device import set_up_device
+
+    config = read_resolved(args.config)
+    set_up_device(config.device_target, config.device_id)
+    from mindaudio_ext.train.loop import Trainer, log_to  # MindSpore, after its environment is set
+
+    trainer = Trainer(config, train_dir=args.train, valid_dir=args.valid, expdir=args.expdir)
+    log_to(args.expdir / "train.log")
+    trainer.run()
+
+
+parser = argparse.ArgumentParser(prog="train", description=__doc__)
+parser.add_argument("--config", type=Path, required=True, help="a whole config, as bin.config writes it")
+parser.add_argument("--train", type=Path, required=True, help="MindRecord directory to train on")
+parser.add_argument("--valid", type=Path, required=True, help="MindRecord directory to validate on")
+parser.add_argument("--expdir", type=Path, required=True, help="the experiment's folder")
+main = command(parser, act)
+
+if __name__ == "__main__":
+    main()

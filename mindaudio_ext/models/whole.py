@@ -1,0 +1,28 @@
+"""A model on whole utterances: one compiled graph for all lengths."""
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+
+class WholeUtterance(nn.Cell):
+    """Runs a model on one mixture of any length, in evaluation mode.
+
+    The graph has a dynamic shape, so that it is compiled once; its results are those of a static graph.
+
+    Args:
+        model: mixture [B, T] -> estimates [B, C, T].
+    """
+
+    def __init__(self, model: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.model = model
+        self.set_inputs(Tensor(shape=[1, None], dtype=ms.float32))
+
+    def construct(self, mixture: Tensor) -> Tensor:
+        return self.model(mixture)
+
+    def separate(self, mixture: np.ndarray) -> np.ndarray:
+        """Gives the estimates, float32 [C, T], of a mixture, float32 [T]."""
+        self.set_train(False)
+        return self(Tensor(mixture[None])).asnumpy()[0]
