@@ -1,0 +1,47 @@
+"""Where MindSpore runs. Importing this module does not import MindSpore; `set_up_device` does."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from mindaudio_ext.errors import InputError
+
+
+def set_up_device(device_target: str, device_id: int = 0, num_threads: int | None = None) -> None:
+    """Makes MindSpore run graphs on a device. Call it before anything that imports MindSpore.
+
+    Args:
+        device_target: "CPU" or "Ascend".
+        device_id: the card, of Ascend.
+        num_threads: CPU threads; None leaves it to MindSpore, which takes all cores. OpenMP's share of them counts only
+            when MindSpore is not imported yet.
+
+    Raises:
+        InputError: this machine or this MindSpore has no such device, or a device was chosen before.
+    """
+    _set_environment(num_threads)
+    import mindspore as ms
+
+    ms.set_context(mode=ms.GRAPH_MODE)
+    if num_threads:
+        ms.set_context(runtime_num_threads=num_threads)
+    try:
+        if device_target == "CPU":
+            ms.set_device("CPU")
+        else:
+            ms.set_device(device_target, device_id)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).split(". ")[0].splitlines()[0].strip()
+        where = "" if device_target == "CPU" else f" (device_id {device_id})"
+        raise InputError(f"device_target: {device_target}{where} cannot be used here: {reason}") from error
+
+
+def _set_environment(num_threads: int | None) -> None:
+    """Sets what MindSpore reads when it is imported; what the user has set stays."""
+    os.environ.setdefault("GLOG_v", "3")  # errors only
+    if "MS_OM_PATH" not in os.environ:  # a failed compilation leaves files there, else in the current folder
+        folder = Path(tempfile.gettempdir()) / f"mindspore_{os.getuid()}"
+        folder.mkdir(exist_ok=True)
+        os.environ["MS_OM_PATH"] = str(folder)
+    if num_threads:
+        os.environ["OMP_NUM_THREADS"] = str(num_threads)
