@@ -11,6 +11,7 @@ from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import Uniform
 
 from mindaudio_ext.errors import InputError
+from mindaudio_ext.layers.activation import PReLU
 from mindaudio_ext.layers.chunk import overlap_add, split
 from mindaudio_ext.layers.norm import make_norm
 from mindaudio_ext.layers.rnn import LSTM
@@ -72,7 +73,7 @@ class DPRNN(nn.Cell):
         self.blocks = nn.CellList(
             [DualPathBlock(bottleneck_size, norm=norm, bidirectional=bidirectional, **rnn) for _ in range(n_blocks)]
         )
-        self.prelu = nn.PReLU()
+        self.prelu = PReLU()
         self.expand = dense(bottleneck_size, num_spks * bottleneck_size)
         self.output = dense(bottleneck_size, bottleneck_size)
         self.gate = dense(bottleneck_size, bottleneck_size)

@@ -35,7 +35,7 @@ RENAMED = (  # Asteroid's names are ours after these replacements, in order
     ("masker.bottleneck.0.", "separator.input_norm."),
     ("masker.bottleneck.1.", "separator.bottleneck."),
     ("masker.net.", "separator.blocks."),
-    ("masker.first_out.0.weight", "separator.prelu.w"),
+    ("masker.first_out.0.weight", "separator.prelu.weight"),
     ("masker.first_out.1.", "separator.expand."),
     ("masker.net_out.0.", "separator.output."),
     ("masker.net_gate.0.", "separator.gate."),

@@ -1,0 +1,83 @@
+"""Crops and orders that depend on seed, epoch and row alone."""
+
+import numpy as np
+import pytest
+
+from mindaudio_ext.data.audio import write_wav
+from mindaudio_ext.data.dataset import TrainBatches, whole_utterances
+from mindaudio_ext.data.kaldi_dir import write_data_dir
+from mindaudio_ext.data.mindrecord import dump
+from mindaudio_ext.errors import InputError
+
+LENGTHS = {"a": 700, "b": 150, "c": 1000, "d": 400, "e": 333}
+SEGMENT = 400
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """Five utterances whose samples count upwards, so that a crop tells where it was cut."""
+    folder = tmp_path_factory.mktemp("set")
+    paths = {"mix": {}, "s1": {}, "s2": {}}
+    for number, (key, length) in enumerate(LENGTHS.items()):
+        ramp = (np.arange(length) + 2000 * number) / 32768
+        for name, signal in (("mix", ramp), ("s1", ramp), ("s2", np.zeros(length))):
+            paths[name][key] = str(folder / f"{key}_{name}.wav")
+            write_wav(paths[name][key], signal.astype(np.float32), 8000)
+    write_data_dir(folder / "data", mixtures=paths["mix"], sources=[paths["s1"], paths["s2"]], num_samples=LENGTHS)
+    return dump(folder / "data", folder / "dump")[0]
+
+
+def batches(manifest, epoch, seed=3):
+    return list(TrainBatches(manifest, segment=SEGMENT, batch_size=2, seed=seed).epoch(epoch))
+
+
+def origins(manifest, epoch, seed=3):
+    """Utterance and start of each crop."""
+    firsts = [round(float(row[0]) * 32768) for batch in batches(manifest, epoch, seed) for row in batch.mixture]
+    return [(first // 2000, first % 2000) for first in firsts]
+
+
+def test_an_epoch_comes_again_and_another_is_other(manifest):
+    assert origins(manifest, 1) == origins(manifest, 1)
+    assert origins(manifest, 1) != origins(manifest, 2)
+    assert origins(manifest, 1) != origins(manifest, 1, seed=4)
+
+
+def test_crops_lie_within_their_utterance_and_no_utterance_comes_twice(manifest):
+    names = list(LENGTHS)
+    starts = {name: set() for name in names}
+    for epoch in range(1, 40):
+        utterances = [utterance for utterance, _ in origins(manifest, epoch)]
+        assert len(set(utterances)) == 4  # two batches of two; one utterance is left out
+        for utterance, start in origins(manifest, epoch):
+            starts[names[utterance]].add(start)
+    for name, seen in starts.items():
+        assert max(seen) <= max(0, LENGTHS[name] - SEGMENT)
+    assert len(starts["c"]) > 20
+    assert starts["b"] == starts["d"] == {0}
+
+
+def test_short_utterances_are_padded_and_their_length_told(manifest):
+    rows = [
+        (x, s, n)
+        for epoch in range(1, 8)
+        for b in batches(manifest, epoch)
+        for x, s, n in zip(b.mixture, b.sources, b.lengths)
+    ]
+    short = [row for row in rows if row[2] < SEGMENT]
+    assert {int(n) for _, _, n in short} == {150, 333}
+    for mixture, sources, length in short:
+        assert mixture.shape == (SEGMENT,)
+        assert not mixture[length:].any()
+        assert not sources[:, length:].any()
+        assert mixture[length - 1] == sources[0, length - 1] != 0
+
+
+def test_whole_utterances_come_in_order_and_can_be_limited(manifest):
+    assert [len(mixture) for mixture, _ in whole_utterances(manifest, None)] == list(LENGTHS.values())
+    assert [len(mixture) for mixture, _ in whole_utterances(manifest, 400)] == [150, 400, 333]
+
+
+def test_fewer_utterances_than_a_batch(manifest):
+    with pytest.raises(InputError, match=r"5 utterances are fewer than batch_size \(6\)"):
+        TrainBatches(manifest, segment=SEGMENT, batch_size=6, seed=0)

@@ -1,0 +1,29 @@
+"""The rate of every schedule over ten epochs of two steps, as a table."""
+
+from pathlib import Path
+
+import pytest
+
+from mindaudio_ext.config import load_config
+from mindaudio_ext.train.schedule import learning_rate
+
+BASE = Path(__file__).parents[2] / "conf/base.yaml"
+LOSSES = [5, 4, 4, 4.5, 4.2, 3, 3, 3, 3, 3]
+TABLE = {
+    "scheduler=constant": [1.0] * 10,
+    "scheduler=exponential": [1, 1, 0.98, 0.98, 0.98**2, 0.98**2, 0.98**3, 0.98**3, 0.98**4, 0.98**4],
+    "scheduler=plateau scheduler_conf.patience=3": [1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25],
+    "scheduler=linear": [1 - 0.1 * epoch for epoch in range(10)],
+    "scheduler=linear scheduler_conf.warmup_steps=4 scheduler_conf.final_factor=0.2": [
+        0.25, 0.75, 1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3,
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", TABLE)
+def test_rate_at_the_first_step_of_each_epoch(options):
+    config = load_config(BASE, None, ["lr=0.01 epochs=10", options])
+    rates = [
+        learning_rate(config, step=2 * epoch, steps_per_epoch=2, valid_losses=LOSSES[:epoch]) for epoch in range(10)
+    ]
+    assert rates == pytest.approx([0.01 * factor for factor in TABLE[options]])
