@@ -1,4 +1,4 @@
-"""Exports an experiment's model as a MindIR graph for the host and compares it with the checkpoint in a fresh process."""
+"""Exports an experiment's model as a MindIR graph for the host and compares it with the checkpoint."""
 
 import argparse
 import sys

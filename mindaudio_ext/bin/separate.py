@@ -1,7 +1,7 @@
 """Separates the speakers of audio files with a trained model.
 
-For each FILE it writes DIR/<name>_s1.wav, DIR/<name>_s2.wav, ...: 16-bit wav of the file's length and rate, which must be
-the model's. Files of these names that are already there are replaced, whole, one by one; nothing else is touched.
+For each FILE it writes DIR/<name>_s1.wav, DIR/<name>_s2.wav, ...: 16-bit wav of the file's length and rate, which must
+be the model's. Files of these names that are already there are replaced, whole, one by one; nothing else is touched.
 """
 
 import argparse

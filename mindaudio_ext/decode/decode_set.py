@@ -167,10 +167,10 @@ def _share_cores(nj: int, config: Config) -> tuple[int, int | None]:
     if nj < 1:
         raise InputError(f"--nj: must be at least 1, got {nj}")
     if config.device_target != "CPU":
-        return 1, config.num_threads
-    cores = config.num_threads or len(os.sched_getaffinity(0))
+        return 1, None
+    cores = len(os.sched_getaffinity(0))
     processes = max(1, min(nj, cores // CORES_A_PROCESS))
-    return processes, config.num_threads if processes == 1 else cores // processes
+    return processes, None if processes == 1 else cores // processes
 
 
 def _digest(config: Config, checkpoint: Path) -> str:

@@ -1,6 +1,5 @@
 """A trained model as a function of arrays: a mixture in, estimates out. MindSpore is imported when one is loaded."""
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,16 +55,14 @@ class Separator:
             expdir: the experiment's folder.
             model_path: a checkpoint; when None the config's `model_path`, or else the experiment's best.
             device_target: instead of the config's.
-            num_threads: CPU threads instead of the config's.
+            num_threads: CPU threads; None leaves them to MindSpore.
 
         Raises:
             InputError: there is no model, its files do not belong together, or the device is not there.
         """
         config = read_experiment(expdir)
         checkpoint = find_checkpoint(expdir, config, model_path)
-        changes = {"device_target": device_target, "num_threads": num_threads}
-        config = dataclasses.replace(config, **{key: value for key, value in changes.items() if value})
-        set_up_device(config.device_target, config.device_id, config.num_threads)
+        set_up_device(device_target or config.device_target, config.device_id, num_threads)
         from mindaudio_ext.models.checkpoint import load_parameters
         from mindaudio_ext.models.tasnet import build_model
 

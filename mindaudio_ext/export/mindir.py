@@ -1,4 +1,4 @@
-"""A trained model as a MindIR graph for the host, with a manifest and the proof that it computes what the model does."""
+"""A trained model as a MindIR graph for the host, with a manifest and the proof that it computes the same."""
 
 import dataclasses
 import json
@@ -55,8 +55,8 @@ def export_mindir(
 ) -> tuple[Path, Parity]:
     """Makes `export/<name>_host.mindir`, `parity.json` and, last, `manifest.json` in an experiment.
 
-    The graph has the static input [1, export_segment * sample_rate]. When it fails the comparison, only `parity.json` is
-    left, which says so. What is whole and of the same checkpoint, config and versions is kept.
+    The graph has the static input [1, export_segment * sample_rate]. When it fails the comparison, only `parity.json`
+    is left, which says so. What is whole and of the same checkpoint, config and versions is kept.
 
     Args:
         expdir: the experiment.
@@ -78,8 +78,6 @@ def export_mindir(
     parity = _kept(path, source, key)
     if parity:
         return path, parity
-    for stale in (folder / "manifest.json", folder / "parity.json", path):
-        stale.unlink(missing_ok=True)
     separator = Separator.from_expdir(expdir, checkpoint, device_target="CPU")
     expected = separator.estimate(mixture)[None]  # [1, C, T]
     temporary = path.with_name(f".tmp.{path.name}")
@@ -87,6 +85,8 @@ def export_mindir(
         _write_graph(config, checkpoint, len(mixture), temporary)
         difference = np.abs(_run_in_fresh_process(temporary, mixture[None]) - expected).max()
         parity = Parity(key, float(difference), float(np.abs(expected).max()))
+        for stale in (folder / "manifest.json", folder / "parity.json", path):
+            stale.unlink(missing_ok=True)
         if parity.passed:
             os.replace(temporary, path)
     finally:

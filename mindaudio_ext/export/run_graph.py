@@ -1,4 +1,4 @@
-"""Runs a MindIR on one input, as a process of its own: `python -m mindaudio_ext.export.run_graph MINDIR IN.npy OUT.npy`."""
+"""Runs a MindIR in a process of its own: `python -m mindaudio_ext.export.run_graph MINDIR IN.npy OUT.npy`."""
 
 import sys
 from collections.abc import Sequence
