@@ -27,8 +27,8 @@ STORAGE_TYPES = {
 def read_torch_file(path: Path) -> Any:
     """Gives what was saved, tensors as NumPy arrays.
 
-    Only plain Python values, ordered dictionaries and tensors are understood; anything else in the pickle is refused, so
-    a hostile file cannot run code.
+    Only plain Python values, ordered dictionaries and tensors are understood; anything else in the pickle is refused,
+    so a hostile file cannot run code.
 
     Raises:
         InputError: the file is missing, no PyTorch zip file, cut short, or holds something else.

@@ -8,8 +8,9 @@ from mindspore.common.initializer import Uniform, initializer
 class LSTM(nn.Cell):
     """A stack of LSTM layers in one or both directions, time first.
 
-    On a CPU the primitive runs both directions of a layer in one call. Parameters are named, shaped, ordered (gates i, f, g, o)
-    and initialised as in PyTorch: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, then `_reverse`, then `_l1`.
+    On a CPU the primitive runs both directions of a layer in one call. Parameters are named, shaped, ordered (gates
+    i, f, g, o) and initialised as in PyTorch: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, the same with
+    `_reverse`, then `_l1` and so on.
 
     Args:
         input_size: width of the input, N.

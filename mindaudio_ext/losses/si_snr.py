@@ -19,7 +19,9 @@ def pairwise_si_snr(estimates: Tensor, references: Tensor, lengths: Tensor) -> T
     Returns:
         [B, C, C]: estimate i against reference j.
     """
-    valid = (ops.arange(estimates.shape[-1]) < lengths.expand_dims(-1)).astype(estimates.dtype).expand_dims(1)  # [B,1,T]
+    valid = (
+        (ops.arange(estimates.shape[-1]) < lengths.expand_dims(-1)).astype(estimates.dtype).expand_dims(1)
+    )  # [B,1,T]
     n_valid = lengths.astype(estimates.dtype).reshape(-1, 1, 1)
     estimates = _centred(estimates, valid, n_valid).expand_dims(2)  # [B, C, 1, T]
     references = _centred(references, valid, n_valid).expand_dims(1)  # [B, 1, C, T]

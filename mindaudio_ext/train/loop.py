@@ -240,7 +240,8 @@ def _checked_set(path: Path, config: Config) -> Manifest:
 
 def _utterance_scores(mixture: np.ndarray, sources: np.ndarray, estimates: np.ndarray) -> tuple[float, float]:
     """Gives the mean SI-SNR over sources, and its improvement over the mixture's."""
-    pairs = si_snr(estimate=estimates[:, None], reference=np.broadcast_to(sources, (len(estimates), *sources.shape)))
+    estimate, reference = np.broadcast_arrays(estimates[:, None], sources[None])  # [C, C, T]
+    pairs = si_snr(estimate=estimate, reference=reference)
     reached = pairs[best_permutation(pairs), np.arange(len(sources))].mean()
     unprocessed = si_snr(estimate=np.broadcast_to(mixture, sources.shape), reference=sources).mean()
     return reached, reached - unprocessed
