@@ -33,8 +33,7 @@ def load_parameters(model: nn.Cell, path: str | os.PathLike) -> None:
         where = "is missing from the checkpoint" if name in wanted else "is not a parameter of the model"
         raise InputError(f"{path}: parameter {name} {where}; does the config belong to it?")
     for name, parameter in wanted.items():
-        if tuple(stored[name].shape) != tuple(parameter.shape):
-            raise InputError(
-                f"{path}: parameter {name} has shape {tuple(stored[name].shape)}, the model wants {tuple(parameter.shape)}"
-            )
+        found, expected = tuple(stored[name].shape), tuple(parameter.shape)
+        if found != expected:
+            raise InputError(f"{path}: parameter {name} has shape {found}, the model wants {expected}")
     ms.load_param_into_net(model, stored, strict_load=True)

@@ -99,7 +99,7 @@ class DPRNN(nn.Cell):
 
 
 class DualPathBlock(nn.Cell):
-    """An RNN along each chunk, then an RNN across the chunks, each followed by a dense layer, a norm and a residual sum.
+    """An RNN along each chunk, then one across the chunks, each followed by a dense layer, a norm and a residual sum.
 
     Args:
         width: channels, F.

@@ -20,7 +20,7 @@ def make_optimizer(config: Config, model: nn.Cell) -> nn.Optimizer:
 def make_train_step(
     model: nn.Cell, optimizer: nn.Optimizer, *, num_spks: int, clip_norm: float
 ) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Makes `step(mixture [B, T], sources [B, C, T], lengths [B]) -> (loss, gradient norm)`, compiled at its first call.
+    """Makes `step(mixture [B, T], sources [B, C, T], lengths [B]) -> (loss, gradient norm)`, compiled when first called.
 
     Gradients whose global norm is above `clip_norm` are scaled down to it; the norm returned is the one before.
     """
