@@ -108,6 +108,7 @@ def decode_set(
     ]
     made = _kept(out, jobs)
     todo = [job for job in jobs if job.entry.key not in made]
+    todo.sort(key=lambda job: -job.entry.num_samples)  # falling lengths fragment the memory less
     if todo:
         _log(out, f"{len(todo)} of {len(jobs)} mixtures of {data.path} to separate with {checkpoint} ({model.digest})")
         made |= _separate_all(out, todo, made, processes)
