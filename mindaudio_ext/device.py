@@ -25,6 +25,8 @@ def set_up_device(device_target: str, device_id: int = 0, num_threads: int | Non
     ms.set_context(mode=ms.GRAPH_MODE)
     if num_threads:
         ms.set_context(runtime_num_threads=num_threads)
+    if device_target == "CPU" and ms.get_context("device_target") == "CPU":
+        return  # choosing it anew is refused once an operator has run
     try:
         if device_target == "CPU":
             ms.set_device("CPU")

@@ -6,6 +6,8 @@ This is the only place that leaves tests out.
 
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def speech_data() -> Path:
     """The folder of real speech; the test also carries `needs("speech_data")`."""
     return speech_data_folder()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def mindspore_mode() -> Iterator[None]:
+    """Gives MindSpore its default mode back: commands choose graphs, and that holds for the whole process."""
+    yield
+    if "mindspore" in sys.modules:
+        import mindspore
+
+        mindspore.set_context(mode=mindspore.PYNATIVE_MODE)

@@ -1,0 +1,35 @@
+"""Separates a test set with an experiment's model into EXPDIR/separated_<set>."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mindaudio_ext.decode.decode_set import CORES_A_PROCESS, decode_set
+from mindaudio_ext.errors import command
+
+
+def _run(args: argparse.Namespace) -> None:
+    decoded = decode_set(args.expdir, args.data, model_path=args.model_path, nj=args.nj)
+    print(f"{args.data}: {decoded.summary}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="decode", description=__doc__)
+    parser.add_argument("--expdir", type=Path, required=True, help="the experiment, with config.yaml and checkpoints/")
+    parser.add_argument("--data", type=Path, required=True, help="the data directory; its last part names the set")
+    parser.add_argument(
+        "--model_path", type=Path, help="checkpoint; default: the config's model_path, or else checkpoints/best.ckpt"
+    )
+    parser.add_argument(
+        "--nj", type=int, default=1, help=f"processes at most, one for every {CORES_A_PROCESS} cores (%(default)s)"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    command(_parser(), _run)(argv)
+
+
+if __name__ == "__main__":
+    main()

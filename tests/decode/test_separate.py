@@ -1,0 +1,129 @@
+"""Levels known beforehand, and a loaded separator against the model called directly."""
+
+import numpy as np
+import pytest
+from tiny_experiment import RATE, make_experiment
+
+from mindaudio_ext.decode.separate import LARGEST, Separator, fit_level, limit_peak
+from mindaudio_ext.errors import InputError
+
+TIME = np.arange(RATE) / RATE
+SOURCES = np.stack([0.3 * np.sin(2 * np.pi * 50 * TIME), 0.1 * np.sin(2 * np.pi * 70 * TIME)]).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def expdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exp") / "tiny"
+    make_experiment(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def separator(expdir):
+    return Separator.from_expdir(expdir)
+
+
+@pytest.mark.parametrize("gains", [(10, 0.1), (-1, 1), (1e-4, -1e4)])
+def test_true_sources_of_any_level_and_sign_come_back(gains):
+    estimates = SOURCES * np.float32(gains)[:, None]
+    fitted = fit_level(estimates=estimates, mixture=SOURCES.sum(axis=0))
+    assert fitted.dtype == np.float32
+    np.testing.assert_allclose(fitted, SOURCES, atol=1e-6)
+
+
+def test_correlated_sources_come_back_too():
+    noise = np.random.default_rng(0).standard_normal((3, RATE))
+    sources = (noise[:2] + 0.3 * noise[2]).astype(np.float32)  # correlation 0.09 / 1.09
+    fitted = fit_level(estimates=sources * np.float32([[3], [0.2]]), mixture=sources.sum(axis=0))
+    np.testing.assert_allclose(fitted, sources, atol=1e-5)
+
+
+def test_means_do_not_count():
+    fitted = fit_level(estimates=4 * SOURCES + np.float32([[5], [-3]]), mixture=SOURCES.sum(axis=0) + 0.2)
+    np.testing.assert_allclose(fitted - fitted.mean(axis=1, keepdims=True), SOURCES, atol=1e-5)
+
+
+def test_estimates_alike_share_the_mixture_equally():
+    mixture = SOURCES.sum(axis=0)
+    fitted = fit_level(estimates=np.stack([7 * mixture, -0.2 * mixture]), mixture=mixture)
+    np.testing.assert_allclose(fitted, np.stack([mixture, mixture]) / 2, atol=1e-6)
+
+
+def test_a_poor_estimate_is_neither_turned_nor_silenced():
+    """Exactly, 1.25 of the first minus 0.25 of the second is the mixture: a gain of the wrong sign."""
+    estimates = np.array([[1, 0.9], [1, 0.5]], np.float32) @ SOURCES
+    mixture = SOURCES.sum(axis=0)
+    fitted = fit_level(estimates=estimates, mixture=mixture)
+    gains = np.linalg.norm(fitted, axis=1) / np.linalg.norm(estimates, axis=1) * np.sign((fitted * estimates).sum(1))
+    assert (gains > 0.4).all()
+    assert (gains < 0.6).all()
+    assert np.linalg.norm(fitted.sum(axis=0) - mixture) < 0.1 * np.linalg.norm(mixture)
+
+
+def test_silence_stays_silence():
+    silent = np.zeros_like(SOURCES)
+    assert not fit_level(estimates=SOURCES, mixture=silent[0]).any()
+    half = fit_level(estimates=np.stack([5 * SOURCES[0], silent[0]]), mixture=SOURCES[0])
+    np.testing.assert_allclose(half, [SOURCES[0], silent[0]], atol=1e-6)
+
+
+def test_only_what_would_clip_is_scaled_and_by_one_factor():
+    estimates = np.array([[0.5, -LARGEST], [0.25, LARGEST]], np.float32)
+    assert limit_peak(estimates) is estimates
+    limited = limit_peak(np.array([[0.5, -1.0], [0.25, 0.0]], np.float32))
+    np.testing.assert_allclose(limited, np.array([[0.5, -1.0], [0.25, 0.0]]) * 32767 / 32768, rtol=1e-7)
+    assert limited.dtype == np.float32
+
+
+@pytest.mark.parametrize("length", [16, 17, 1601, 4003])
+def test_estimates_are_those_of_the_model_at_any_length(expdir, separator, length):
+    from mindspore import Tensor
+
+    from mindaudio_ext.models.checkpoint import load_parameters
+    from mindaudio_ext.models.tasnet import build_model
+
+    mixture = np.random.default_rng(length).standard_normal(length).astype(np.float32)
+    model = build_model(separator.config)
+    load_parameters(model, expdir / "checkpoints" / "best.ckpt")
+    model.set_train(False)
+    expected = model(Tensor(mixture[None])).asnumpy()[0]
+    assert np.abs(expected).max() > 0
+    estimates = separator.estimate(mixture)
+    np.testing.assert_array_equal(estimates, expected)
+    np.testing.assert_array_equal(separator(mixture), limit_peak(fit_level(estimates=estimates, mixture=mixture)))
+
+
+def test_silence_gives_silence(separator):
+    assert not separator(np.zeros(999, np.float32)).any()
+
+
+def test_too_short_and_broken_models_are_named(separator, tmp_path):
+    with pytest.raises(InputError, match=r"a.wav: has 15 samples; the model needs at least 16"):
+        separator(np.ones(15, np.float32), name="a.wav")
+    model = make_experiment(tmp_path / "x")
+    model.decoder.weight.set_data(model.decoder.weight * float("nan"))
+    with pytest.raises(InputError, match=r"mixture: the model .*gives NaN"):
+        Separator(model, separator.config)(np.ones(100, np.float32))
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere: no such experiment folder"):
+        Separator.from_expdir(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"no model here: config.yaml is missing; stage 2 makes it"):
+        Separator.from_expdir(tmp_path)
+    make_experiment(tmp_path)
+    with pytest.raises(InputError, match=r"other.ckpt: no such checkpoint"):
+        Separator.from_expdir(tmp_path, tmp_path / "other.ckpt")
+    (tmp_path / "checkpoints" / "best.ckpt").unlink()
+    with pytest.raises(InputError, match=r"checkpoints/best.ckpt is missing; stage 2 makes it"):
+        Separator.from_expdir(tmp_path)
+    (tmp_path / "checkpoints" / "best.ckpt").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"best.ckpt: not a whole checkpoint"):
+        Separator.from_expdir(tmp_path)
+
+
+def test_the_configs_model_path_counts(tmp_path):
+    make_experiment(tmp_path / "other", seed=1)
+    other = tmp_path / "other" / "checkpoints" / "best.ckpt"
+    make_experiment(tmp_path / "exp", overrides=f"model_path={other}")
+    assert Separator.from_expdir(tmp_path / "exp").checkpoint == other

@@ -1,0 +1,62 @@
+"""A tiny experiment with random weights and a data directory of noise, for tests of what comes after training."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from mindaudio_ext.config import load_config, save_config
+
+BASE = Path(__file__).parents[1] / "conf" / "base.yaml"
+RATE = 8000
+TINY = (
+    "n_filters=8 kernel_size=16 separator_conf.bottleneck_size=6 separator_conf.hidden_size=5 "
+    "separator_conf.chunk_size=10 separator_conf.n_blocks=1 export_segment=0.25"
+)
+
+
+def make_experiment(expdir, *, seed=0, overrides=""):
+    """Writes config.yaml and checkpoints/best.ckpt; gives the model that was saved."""
+    from mindspore import Tensor
+
+    from mindaudio_ext.models.checkpoint import save_parameters
+    from mindaudio_ext.models.tasnet import build_model
+
+    config = load_config(BASE, None, [TINY, overrides])
+    save_config(config, expdir / "config.yaml")
+    model = build_model(config)
+    rng = np.random.default_rng(seed)
+    for parameter in model.get_parameters():
+        parameter.set_data(Tensor(0.3 * rng.standard_normal(parameter.shape), parameter.dtype))
+    save_parameters(model, expdir / "checkpoints" / "best.ckpt")
+    model.set_train(False)
+    return model
+
+
+def make_data(folder, lengths, *, seed=0):
+    """Writes a data directory; `lengths` are the samples of each key. Gives the mixtures as int16 by key."""
+    rng = np.random.default_rng(seed)
+    mixtures, lists = {}, {name: [] for name in ("wav.scp", "spk1.scp", "spk2.scp")}
+    for key, length in sorted(lengths.items()):
+        sources = rng.integers(-8000, 8000, (2, length)).astype(np.int16)
+        mixtures[key] = sources.sum(axis=0, dtype=np.int16)
+        for name, samples in zip(lists, (mixtures[key], *sources)):
+            path = write_wav(folder / "wav" / f"{key}_{name}.wav", samples)
+            lists[name].append(f"{key} {path}\n")
+    lists["utt2num_samples"] = [f"{key} {len(mixture)}\n" for key, mixture in mixtures.items()]
+    lists["utt2spk"] = lists["spk2utt"] = [f"{key} {key}\n" for key in mixtures]
+    for name, lines in lists.items():
+        (folder / name).write_text("".join(lines))
+    return mixtures
+
+
+def write_wav(path, samples, rate=RATE):
+    """Writes int16 samples as they are, floats as 32-bit floats; gives the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, subtype="PCM_16" if samples.dtype == np.int16 else "FLOAT")
+    return path
+
+
+def files_of(folder):
+    """The bytes of every file below a folder, by relative path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
