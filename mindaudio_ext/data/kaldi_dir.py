@@ -89,12 +89,12 @@ def read_data_dir(path: str | os.PathLike) -> DataDir:
     path = Path(path)
     if not path.is_dir():
         raise InputError(f"{path}: no such data directory")
-    mixtures = _read_map(path / "wav.scp")
-    sources = tuple(_read_map(path / f"spk{i}.scp") for i in range(1, _count_sources(path) + 1))
-    noise = _read_map(path / "noise1.scp") if (path / "noise1.scp").exists() else None
-    num_samples = {key: _positive(value, path, key) for key, value in _read_map(path / "utt2num_samples").items()}
+    mixtures = read_scp(path / "wav.scp")
+    sources = tuple(read_scp(path / f"spk{i}.scp") for i in range(1, _count_sources(path) + 1))
+    noise = read_scp(path / "noise1.scp") if (path / "noise1.scp").exists() else None
+    num_samples = {key: _positive(value, path, key) for key, value in read_scp(path / "utt2num_samples").items()}
     src2spk = _read_src2spk(path, len(sources))
-    utt2spk = _read_map(path / "utt2spk")
+    utt2spk = read_scp(path / "utt2spk")
     compared = {f"spk{i}.scp": source for i, source in enumerate(sources, 1)}
     compared |= {"noise1.scp": noise, "utt2num_samples": num_samples, "src2spk": src2spk, "utt2spk": utt2spk}
     for name, mapping in compared.items():
@@ -203,7 +203,7 @@ def shared_speakers(path: str | os.PathLike) -> dict[str, int]:
 def _speakers(path: Path) -> set[str]:
     if path.name.startswith(".") or not (path / "src2spk").is_file():
         return set()
-    return {speaker for value in _read_map(path / "src2spk").values() for speaker in value.split()}
+    return {speaker for value in read_scp(path / "src2spk").values() for speaker in value.split()}
 
 
 def read_mixture(entry: Entry) -> tuple[np.ndarray, np.ndarray, int]:
@@ -253,7 +253,7 @@ def _check_sum(entry: Entry, mixture: np.ndarray, signals: np.ndarray) -> None:
         )
 
 
-def _read_map(path: Path) -> dict[str, str]:
+def read_scp(path: Path) -> dict[str, str]:
     """Reads `<key> <value>` lines; requires them well formed, sorted by bytes and unique."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; a data directory needs it")
@@ -299,7 +299,7 @@ def _positive(value: str, path: Path, key: str) -> int:
 def _read_src2spk(path: Path, num_sources: int) -> dict[str, tuple[str, ...]] | None:
     if not (path / "src2spk").exists():
         return None
-    found = {key: tuple(value.split()) for key, value in _read_map(path / "src2spk").items()}
+    found = {key: tuple(value.split()) for key, value in read_scp(path / "src2spk").items()}
     for key, speakers in found.items():
         if len(speakers) != num_sources:
             raise InputError(f"{path / 'src2spk'}: {key}: lists {len(speakers)} speakers for {num_sources} sources")
@@ -311,7 +311,7 @@ def _read_src2spk(path: Path, num_sources: int) -> dict[str, tuple[str, ...]] | 
 def _read_spk2gender(path: Path) -> dict[str, str] | None:
     if not (path / "spk2gender").exists():
         return None
-    found = _read_map(path / "spk2gender")
+    found = read_scp(path / "spk2gender")
     for speaker, sex in found.items():
         if sex not in ("f", "m"):
             raise InputError(f"{path / 'spk2gender'}: {speaker}: '{sex}' is neither f nor m")
@@ -331,7 +331,7 @@ def _check_spk2utt(path: Path, utt2spk: Mapping[str, str]) -> None:
     expected: dict[str, list[str]] = defaultdict(list)
     for key, speaker in utt2spk.items():
         expected[speaker].append(key)
-    found = {speaker: value.split() for speaker, value in _read_map(path / "spk2utt").items()}
+    found = {speaker: value.split() for speaker, value in read_scp(path / "spk2utt").items()}
     for speaker in sorted(expected.keys() | found.keys()):
         if expected.get(speaker) != found.get(speaker):
             raise InputError(f"{path / 'spk2utt'}: {speaker}: is not the inverse of utt2spk")
