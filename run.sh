@@ -13,7 +13,7 @@ nj=2                            # CPU jobs for data, dump, decode and score
 config=conf/mini.yaml           # the recipe's config; looked for here, in the recipe, in the root
 expdir=                         # experiment folder; exp/<name of the config> in the recipe's folder when empty
 train_args=                     # config keys to override: "key=value separator_conf.chunk_size=64"
-model_path=                     # checkpoint to decode; the experiment's best when empty
+model_path=                     # checkpoint to decode and export; the experiment's best when empty
 device_target=                  # Ascend or CPU; what the config says when empty
 device_id=                      # the card when one is used; what the config says when empty
 recipe=                         # folder of the recipe; the root when empty
@@ -22,6 +22,24 @@ debug=false                     # show the traceback of an error
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 . "$root/tools/common.sh"
+
+# Prints, for RESULTS.md, how this was called: the recipe's run.sh and the user's options, without this machine's folders.
+describe_call() {
+    local words=() word
+    words=("${recipe#"$root"/}/run.sh")
+    if [[ $recipe == "$root" ]]; then words=(./run.sh); fi
+    for ((i = 0; i < ${#arguments[@]}; i++)); do
+        case ${arguments[i]} in
+            --recipe | --data_script | --data-script) i=$((i + 1)) ;;
+            *)
+                word=${arguments[i]#"$recipe"/}
+                if [[ $word == /* ]]; then word=.../${word##*/}; fi
+                words+=("$word")
+                ;;
+        esac
+    done
+    printf '%s' "${words[*]@Q}" | sed "s/'\([A-Za-z0-9_./=-]*\)'/\1/g"
+}
 
 # The data script declares the corpus's options, so it must be known before options are parsed.
 arguments=("$@")
@@ -47,6 +65,7 @@ config_path=$(find_file "$config" "$recipe" "$root") || die "--config $config: n
 if [[ -z $expdir ]]; then expdir=$recipe/exp/$(basename -- "$config_path" .yaml); fi
 
 . "$root/path.sh"
+command_line=$(describe_call)
 started=$SECONDS
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -59,25 +78,22 @@ read_config() {
         exit $(($? == 2 ? 2 : 1))
 }
 
-# What the experiment was trained with counts for all that comes after training.
+# After training its config counts, not the recipe's. What training depends on cannot be changed in a trained folder.
 resolved=$work/config.yaml
 if ((stage > 2)); then
     need "$expdir/config.yaml" 2
-    resolved=$expdir/config.yaml
-    if [[ -n $train_args$device_target$device_id ]]; then
-        log "$resolved counts: --train_args, --device_target and --device_id concern stages 0 to 2"
-    fi
-else
-    devices="${device_target:+device_target=$device_target} ${device_id:+device_id=$device_id}"
-    read_config "$config_path" --set="$devices" --set="$train_args" --out "$resolved"
+    config_path=$expdir/config.yaml
 fi
+devices="${device_target:+device_target=$device_target} ${device_id:+device_id=$device_id}"
+read_config "$config_path" --set="$devices" --set="$train_args" --trained "$expdir/config.yaml" --out "$resolved"
+if ((stage > 2)); then cp "$resolved" "$expdir/.tmp.config.yaml" && mv "$expdir/.tmp.config.yaml" "$expdir/config.yaml"; fi
 # The last of them is never empty: $( ) drops empty lines at the end.
-read_config "$resolved" --print train_set valid_set test_sets dump_dir corpus_dir model_path num_spks sample_rate \
-    >"$work/values"
+read_config "$resolved" --print train_set valid_set test_sets dump_dir corpus_dir model_path train_name \
+    test_name num_spks sample_rate >"$work/values"
 mapfile -t values <"$work/values"
 train_set=${values[0]} valid_set=${values[1]} dump_dir=${values[3]} corpus_dir=${values[4]}
 read -r -a test_sets <<<"${values[2]}"
-num_spks=${values[6]} sample_rate=${values[7]}
+train_name=${values[6]} test_name=${values[7]} num_spks=${values[8]} sample_rate=${values[9]}
 model_path=${model_path:-${values[5]}}
 data=$recipe/data
 dump=${dump_dir:-dump}
@@ -105,7 +121,13 @@ if in_stage 1 "MindRecord dump"; then
         need "$data/$set/wav.scp" 0
         stage_reads "$data/$set"
         stage_writes "$dump/$set"
-        run_stage python -m mindaudio_ext.bin.dump --data "$data/$set" --out "$dump/$set" --nj "$nj" "${debug_flag[@]}"
+        case $set in
+            "$train_set") name=${train_name:-$set} ;;
+            "$valid_set") name=$set ;;
+            *) name=${test_name:-$set} ;;
+        esac
+        run_stage python -m mindaudio_ext.bin.dump --data "$data/$set" --out "$dump/$set" --name "$name" --nj "$nj" \
+            "${debug_flag[@]}"
     done
     stage_done
 fi
@@ -114,7 +136,7 @@ if in_stage 2 "train"; then
     need "$dump/$train_set/manifest.json" 1
     need "$dump/$valid_set/manifest.json" 1
     stage_reads "$dump/$train_set, $dump/$valid_set"
-    stage_writes "$expdir/{config.yaml,train.log,history.jsonl,checkpoints}"
+    stage_writes "$expdir/{config.yaml,train.log,history.jsonl,model.json,checkpoints}"
     launcher=(python)
     if ((ngpu > 1)); then die "--ngpu $ngpu: training on several devices (msrun) is not supported yet" 2; fi
     run_stage "${launcher[@]}" -m mindaudio_ext.bin.train --config "$resolved" --train "$dump/$train_set" \
@@ -122,13 +144,15 @@ if in_stage 2 "train"; then
     stage_done
 fi
 
+checkpoint=${model_path:-$expdir/checkpoints/best.ckpt}
+checkpoint_option=(${model_path:+--model_path "$model_path"})
+
 if in_stage 3 "decode"; then
     need "$expdir/config.yaml" 2
-    checkpoint_option=()
-    if [[ -n $model_path ]]; then checkpoint_option=(--model_path "$model_path"); else need "$expdir/checkpoints/best.ckpt" 2; fi
+    need "$checkpoint" 2
     for set in "${test_sets[@]}"; do
         need "$data/$set/wav.scp" 0
-        stage_reads "${model_path:-$expdir/checkpoints/best.ckpt}, $data/$set"
+        stage_reads "$checkpoint, $data/$set"
         stage_writes "$expdir/separated_$set"
         run_stage python -m mindaudio_ext.bin.decode --expdir "$expdir" --data "$data/$set" "${checkpoint_option[@]}" \
             --nj "$nj" "${debug_flag[@]}"
@@ -144,17 +168,19 @@ if in_stage 4 "score"; then
         stage_writes "$expdir/scores_$set.csv"
     done
     stage_writes "$expdir/RESULTS.md"
-    run_stage python -m mindaudio_ext.bin.score --expdir "$expdir" --data "${test_data[@]}" --nj "$nj" "${debug_flag[@]}"
+    run_stage python -m mindaudio_ext.bin.score --expdir "$expdir" --data "${test_data[@]}" --nj "$nj" \
+        --command_line "$command_line" "${debug_flag[@]}"
     stage_done
 fi
 
 if in_stage 5 "export 310"; then
     need "$expdir/config.yaml" 2
-    need "$expdir/checkpoints/best.ckpt" 2
+    need "$checkpoint" 2
     need "${test_data[0]}/wav.scp" 0
-    stage_reads "$expdir/checkpoints/best.ckpt, ${test_data[0]}"
+    stage_reads "$checkpoint, ${test_data[0]}"
     stage_writes "$expdir/export"
-    run_stage python -m mindaudio_ext.bin.export --expdir "$expdir" --data "${test_data[0]}" "${debug_flag[@]}"
+    run_stage python -m mindaudio_ext.bin.export --expdir "$expdir" --data "${test_data[0]}" "${checkpoint_option[@]}" \
+        "${debug_flag[@]}"
     stage_done
 fi
 

@@ -16,17 +16,19 @@ debug=false          # show the traceback of an error
 ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 . "$ROOT/tools/parse_options.sh"
 . "$ROOT/path.sh"
+. "$ROOT/tools/common.sh"
 
 debug_flag=()
 if [[ $debug == true ]]; then debug_flag=(--debug); fi
 
-python -m mindaudio_ext.bin.make_mini_corpus --out "$data/corpus" --sample_rate "$sample_rate" \
+run_command python -m mindaudio_ext.bin.make_mini_corpus --out "$data/corpus" --sample_rate "$sample_rate" \
     --utts_per_speaker "$utts_per_speaker" --seed "$seed" --nj "$nj" "${debug_flag[@]}"
 
 for part in "train $n_train" "dev $n_dev" "test $n_test"; do
     read -r name count <<<"$part"
-    python -m mindaudio_ext.bin.make_mixtures --librispeech "$data/corpus/LibriSpeech" --subsets "$name" --data "$data" \
+    run_command python -m mindaudio_ext.bin.make_mixtures --librispeech "$data/corpus/LibriSpeech" --subsets "$name" --data "$data" \
+        --corpus "voices of eSpeak NG, $name" \
         --set "$name" --n_mixtures "$count" --num_spks "$num_spks" --sample_rate "$sample_rate" --seed "$seed" \
         --nj "$nj" "${debug_flag[@]}"
-    python -m mindaudio_ext.bin.validate_data_dir "$data/$name" --nj "$nj" "${debug_flag[@]}"
+    run_command python -m mindaudio_ext.bin.validate_data_dir "$data/$name" --nj "$nj" "${debug_flag[@]}"
 done

@@ -21,19 +21,17 @@ debug=false                    # show the traceback of an error
 ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 . "$ROOT/tools/parse_options.sh"
 . "$ROOT/path.sh"
+. "$ROOT/tools/common.sh"
 
-if [[ -z $librispeech ]]; then
-    echo "mini_librimix_data.sh: error: --librispeech DIR is needed: a folder in LibriSpeech's layout" >&2
-    exit 2
-fi
+if [[ -z $librispeech ]]; then die "--librispeech DIR is needed: a folder in LibriSpeech's layout" 2; fi
 debug_flag=()
 if [[ $debug == true ]]; then debug_flag=(--debug); fi
 
 for part in "train $n_train $train_subsets" "dev $n_dev $dev_subsets" "test $n_test $test_subsets"; do
     read -r name count subsets <<<"$part"
     if [[ $split_speakers == true ]]; then subsets=''; fi
-    python -m mindaudio_ext.bin.make_mixtures --librispeech "$librispeech" --subsets "$subsets" \
+    run_command python -m mindaudio_ext.bin.make_mixtures --librispeech "$librispeech" --subsets "$subsets" \
         --split_speakers "$split_speakers" --data "$data" --set "$name" --n_mixtures "$count" --num_spks "$num_spks" \
         --sample_rate "$sample_rate" --seed "$seed" --nj "$nj" "${debug_flag[@]}"
-    python -m mindaudio_ext.bin.validate_data_dir "$data/$name" --nj "$nj" "${debug_flag[@]}"
+    run_command python -m mindaudio_ext.bin.validate_data_dir "$data/$name" --nj "$nj" "${debug_flag[@]}"
 done

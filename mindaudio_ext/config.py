@@ -167,6 +167,36 @@ def save_config(config: Config, path: str | os.PathLike) -> None:
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=False))
 
 
+# What a finished part of a training does not depend on, and so may be changed afterwards.
+FREE_KEYS = {
+    "epochs", "cv_maxlen", "test_sets", "train_name", "test_name", "corpus_dir", "dump_dir", "log_interval",
+    "model_path", "cal_sdr", "export_segment", "device_target", "device_id",
+}  # fmt: skip
+
+
+def refuse_other_training(trained: Path, config: Config) -> None:
+    """Raises InputError, naming the first such key, when an experiment's config.yaml has another model or training.
+
+    Without the file there is nothing to refuse.
+    """
+    if not trained.is_file():
+        return
+    before, now = dataclasses.asdict(read_resolved(trained)), dataclasses.asdict(config)
+    for key in before:
+        if key not in FREE_KEYS and before[key] != now[key]:
+            raise InputError(
+                f"{trained.parent} was trained with {_difference(key, before[key], now[key])}; "
+                "give another --expdir, or remove the folder"
+            )
+
+
+def _difference(key: str, before: Any, now: Any) -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        inner = next(name for name in {**before, **now} if before.get(name) != now.get(name))
+        return _difference(f"{key}.{inner}", before.get(inner), now.get(inner))
+    return f"{key}: {before}, not {now}"
+
+
 class _Loader(yaml.SafeLoader):
     """Refuses a key given twice, of which PyYAML would silently take the last."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mindaudio_ext.config import Config, load_config, save_config
+from mindaudio_ext.config import Config, load_config, refuse_other_training, save_config
 from mindaudio_ext.errors import InputError, command
 from mindaudio_ext.registry import near
 
@@ -25,6 +25,9 @@ def parser() -> argparse.ArgumentParser:
         metavar='"KEY=VALUE ..."',
         help="overrides; may be given several times, the last wins",
     )
+    arguments.add_argument(
+        "--trained", type=Path, metavar="FILE", help="refuse what differs in model or training from this config.yaml"
+    )
     arguments.add_argument("--out", type=Path, metavar="FILE", help="save the resolved config here")
     arguments.add_argument("--print", dest="keys", nargs="+", default=[], metavar="KEY", help="print these values")
     return arguments
@@ -33,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Does what the arguments say; raises InputError for a wrong config or an unknown key."""
     config = load_config(args.base, args.config, args.overrides)
+    if args.trained:
+        refuse_other_training(args.trained, config)
     lines = [format_value(lookup(config, key)) for key in args.keys]
     if args.out:
         save_config(config, args.out)

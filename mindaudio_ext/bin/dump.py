@@ -7,7 +7,7 @@ from mindaudio_ext.errors import command
 
 
 def _run(args: argparse.Namespace) -> None:
-    manifest, written = dump(args.data, args.out, nj=args.nj)
+    manifest, written = dump(args.data, args.out, name=args.name, nj=args.nj)
     size = sum(size for size, _ in manifest.digests.values())
     hours = sum(manifest.num_samples) / manifest.sample_rate / 3600
     print(
@@ -20,6 +20,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dump", description=__doc__)
     parser.add_argument("--data", required=True, help="the data directory")
     parser.add_argument("--out", required=True, help="the MindRecord directory; its last part names the set")
+    parser.add_argument("--name", help="name of the files; by default the set's")
     parser.add_argument("--nj", type=int, default=1, help="processes that read (%(default)s)")
     return parser
 

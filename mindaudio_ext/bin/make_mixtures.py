@@ -16,7 +16,9 @@ def _run(args: argparse.Namespace) -> None:
         utterances = split_speakers(utterances, args.set, args.seed)
     parameters = Parameters(args.set, args.n_mixtures, args.num_spks, args.sample_rate, args.seed)
     sexes = read_sexes(args.librispeech)
-    data_dir = make_mixtures(utterances, args.data, parameters, sexes=sexes, nj=args.nj)
+    data_dir = make_mixtures(
+        utterances, args.data, parameters, corpus=args.corpus or " ".join(subsets), sexes=sexes, nj=args.nj
+    )
     for other, count in shared_speakers(data_dir).items():
         print(f"warning: {args.set} shares {count} speakers with {other}; scores will flatter", file=sys.stderr)
     print(f"{data_dir}: {len(read_data_dir(data_dir).keys)} mixtures of {args.num_spks} speakers")
@@ -34,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         default="false",
         help="take only the speakers of this set, which is train, dev (10 %% of them) or test (10 %%)",
     )
+    parser.add_argument("--corpus", default="", metavar="TEXT", help="what the speech is, for RESULTS.md (the subsets)")
     parser.add_argument("--n_mixtures", type=int, required=True, help="mixtures to make")
     parser.add_argument("--num_spks", type=int, default=2, help="sources a mixture, 2 to 5 (%(default)s)")
     parser.add_argument("--sample_rate", type=int, default=8000, help="Hz (%(default)s)")

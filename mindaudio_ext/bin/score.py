@@ -1,7 +1,6 @@
 """Scores the estimates of an experiment and writes `scores_<set>.csv` and RESULTS.md."""
 
 import argparse
-import dataclasses
 import shlex
 import sys
 from collections.abc import Sequence
@@ -19,8 +18,6 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--expdir", type=Path, required=True, help="the experiment, with separated_<set>/")
     arguments.add_argument("--data", type=Path, nargs="+", required=True, help="data directories of the test sets")
     arguments.add_argument("--nj", type=int, default=1, help="processes")
-    arguments.add_argument("--cal_sdr", choices=("true", "false"), help="SDR too; default: what the config says")
-    arguments.add_argument("--corpus", metavar="TEXT", help="for RESULTS.md: the sets' corpus and mode")
     arguments.add_argument("--command_line", metavar="TEXT", help="for RESULTS.md: the command; default: this one")
     return arguments
 
@@ -33,8 +30,6 @@ def run(args: argparse.Namespace) -> None:
     if args.nj < 1:
         raise InputError(f"--nj: must be at least 1, got {args.nj}")
     config = read_resolved(args.expdir / "config.yaml")
-    if args.cal_sdr:
-        config = dataclasses.replace(config, cal_sdr=args.cal_sdr == "true")
     sets = []
     for name, folder in zip(names, args.data):
         scores = score_set(
@@ -49,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
         summary = summarise(scores)
         print(f"{name}: {summary.n_scored} scored of {summary.n_utts}, SI-SNRi {summary.si_snri:.2f} dB")
         sets.append(scores)
-    write_results(args.expdir, config, sets, corpus=args.corpus, command_line=args.command_line or _own_command())
+    write_results(args.expdir, config, sets, command_line=args.command_line or _own_command())
 
 
 def _own_command() -> str:

@@ -16,6 +16,8 @@ from mindaudio_ext.files import write_text
 
 MAX_SOURCES = 5
 
+CORPUS = "corpus.txt"  # in a data directory: a line that says what it was made from, for RESULTS.md
+
 
 @dataclass(frozen=True)
 class Entry:

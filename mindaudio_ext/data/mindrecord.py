@@ -92,7 +92,12 @@ class Row:
 
 
 def dump(
-    data: str | os.PathLike, out: str | os.PathLike, *, nj: int = 1, shard_bytes: int = SHARD_BYTES
+    data: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    name: str | None = None,
+    nj: int = 1,
+    shard_bytes: int = SHARD_BYTES,
 ) -> tuple[Manifest, bool]:
     """Makes a MindRecord directory of a data directory, unless a whole one of the same data is there.
 
@@ -101,6 +106,7 @@ def dump(
     Args:
         data: the data directory; it is checked while it is read.
         out: the MindRecord directory; its last part names the set. One that is there stays until the new one is whole.
+        name: of the files, `<name>.mindrecord*`; the set's name when None.
         nj: processes that read.
         shard_bytes: of samples in a file, about.
 
@@ -113,13 +119,14 @@ def dump(
     read, out = read_data_dir(data), Path(os.path.abspath(out))
     source = _source_digest(read)
     recover_dir(out)
-    if _is_up_to_date(read, out, source):
+    name = name or out.name
+    if _is_up_to_date(read, out, name, source):
         return read_manifest(out), False
     temporary = out.with_name(f".tmp.{out.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        _write(read, temporary, out.name, source, nj, shard_bytes)
+        _write(read, temporary, out.name, name, source, nj, shard_bytes)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -202,7 +209,7 @@ def decode_row(row: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return np.frombuffer(mixture, "<i2"), np.frombuffer(sources, "<i2").reshape(num_spks, num_samples)
 
 
-def _write(data: DataDir, folder: Path, set_name: str, source: str, nj: int, shard_bytes: int) -> None:
+def _write(data: DataDir, folder: Path, set_name: str, stem: str, source: str, nj: int, shard_bytes: int) -> None:
     """Writes the files and, last, the manifest."""
     rows = parallel_map(_read_row, data.entries(), nj=nj, title=f"dump {set_name}")
     shards = _shards(data, shard_bytes)
@@ -211,7 +218,7 @@ def _write(data: DataDir, folder: Path, set_name: str, source: str, nj: int, sha
     rate = None
     for number, keys in enumerate(shards):
         digits = len(str(len(shards) - 1))
-        name = f"{set_name}.mindrecord" + (f"{number:0{digits}d}" if len(shards) > 1 else "")
+        name = f"{stem}.mindrecord" + (f"{number:0{digits}d}" if len(shards) > 1 else "")
         writer = _open_writer(folder / name, page=page, header=header)
         for batch in _batches(rows, len(keys)):
             rate = rate or batch[0].sample_rate
@@ -348,7 +355,7 @@ def _source_digest(data: DataDir) -> str:
     return digest.hexdigest()
 
 
-def _is_up_to_date(data: DataDir, out: Path, source: str) -> bool:
+def _is_up_to_date(data: DataDir, out: Path, name: str, source: str) -> bool:
     """Tells whether a whole dump of this data is there: same lists, and nothing it was made from is newer."""
     try:
         manifest = check_mindrecord(out)
@@ -356,6 +363,8 @@ def _is_up_to_date(data: DataDir, out: Path, source: str) -> bool:
         return False
     lengths = [data.num_samples[key] for key in data.keys]
     if (manifest.source, manifest.set_name, manifest.num_spks) != (source, out.name, len(data.sources)):
+        return False
+    if not all(file.name.startswith(f"{name}.mindrecord") for file in manifest.files):
         return False
     if manifest.keys != data.keys or manifest.num_samples != lengths:
         return False

@@ -18,7 +18,7 @@ import pyloudnorm
 from scipy.signal import resample_poly
 
 from mindaudio_ext.data.audio import read_audio, to_pcm16, write_wav
-from mindaudio_ext.data.kaldi_dir import MAX_SOURCES, read_data_dir, recover_dir, write_data_dir
+from mindaudio_ext.data.kaldi_dir import CORPUS, MAX_SOURCES, read_data_dir, recover_dir, write_data_dir
 from mindaudio_ext.data.librispeech import Utterance
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.errors import InputError
@@ -130,6 +130,7 @@ def make_mixtures(
     data: str | os.PathLike,
     parameters: Parameters,
     *,
+    corpus: str = "speech",
     sexes: dict[str, str] | None = None,
     nj: int = 1,
 ) -> Path:
@@ -139,6 +140,7 @@ def make_mixtures(
         utterances: what to mix.
         data: wavs go to `data/wav/<set>/{mix,s1,s2,...}/<key>.wav`, the data directory is `data/<set>`.
         parameters: of the set. With others than before, the set is made anew.
+        corpus: what the utterances are, for RESULTS.md.
         sexes: speaker -> f or m, as far as known.
         nj: processes.
 
@@ -172,7 +174,7 @@ def make_mixtures(
         num_samples=made,
         src2spk={key: speakers[key] for key in made},
         spk2gender=known if all(known.values()) else None,
-        extra={STAMP: stamp},
+        extra={STAMP: stamp, CORPUS: f"{corpus}, LibriMix's rules, min mode, seed {parameters.seed}\n"},
     )
     return data_dir
 

@@ -94,27 +94,24 @@ def _utterance_means(scores: SetScores, column: str) -> np.ndarray:
     return np.array([np.mean(of_one) for of_one in values.values()])
 
 
-def write_results(
-    expdir: Path, config: Config, sets: Sequence[SetScores], *, corpus: str | None, command_line: str
-) -> None:
+def write_results(expdir: Path, config: Config, sets: Sequence[SetScores], *, command_line: str) -> None:
     """Writes `RESULTS.md` of an experiment, atomically.
 
     Args:
         expdir: the experiment; its `model.json` (parameters, epoch) is used when it is there.
         config: its resolved config.
         sets: the scored test sets.
-        corpus: what the sets were made from and how (mode); None when nobody said.
         command_line: what was run.
     """
     name = os.path.basename(os.path.abspath(expdir))
-    facts = _facts(config, _model_facts(Path(expdir) / "model.json"), corpus, command_line)
+    facts = _facts(config, _model_facts(Path(expdir) / "model.json"), command_line)
     lines = [f"# Results: {name}", "", *(f"- {what}: {value}" for what, value in facts)]
     for scores in sets:
-        lines += ["", *set_table(scores.name, summarise(scores))]
+        lines += ["", *set_table(scores.name, scores.corpus, summarise(scores))]
     write_text(Path(expdir) / "RESULTS.md", "\n".join(lines) + "\n")
 
 
-def set_table(name: str, summary: Summary) -> list[str]:
+def set_table(name: str, corpus: str, summary: Summary) -> list[str]:
     """Gives a set's heading, table and what its columns mean, as Markdown lines."""
     low, high = summary.interval
     heads = ["", "scored", "SI-SNR", "SI-SNRi", "95 % interval", "median SI-SNRi", "SI-SNRi below 0"]
@@ -137,6 +134,8 @@ def set_table(name: str, summary: Summary) -> list[str]:
     return [
         f"## Test set `{name}`: {summary.n_scored} scored of {summary.n_utts}",
         "",
+        f"Corpus: {corpus}.",
+        "",
         *("| " + " | ".join(row) + " |" for row in rows),
         "",
         "dB; whole utterances, means over the utterances of the means over their sources; the interval is that of the "
@@ -148,14 +147,12 @@ def _db(value: float) -> str:
     return f"{round(value, 2) + 0.0:.2f}"
 
 
-def _facts(
-    config: Config, model_facts: list[tuple[str, str]], corpus: str | None, command_line: str
-) -> list[tuple[str, str]]:
+def _facts(config: Config, model_facts: list[tuple[str, str]], command_line: str) -> list[tuple[str, str]]:
     options = ", ".join(f"{key} {value}" for key, value in config.separator_conf.items() if value is not None)
     versions = f"Python {platform.python_version()}, MindSpore {_version('mindspore')}, MindAudio"
     rate_rule = "".join(f", {key} {value}" for key, value in config.scheduler_conf.items())
     training = (
-        f"{config.epochs} epochs at most, batches of {config.batch_size} x {config.segment:g} s, {config.optimizer}, "
+        f"up to epoch {config.epochs}, batches of {config.batch_size} x {config.segment:g} s, {config.optimizer}, "
         f"learning rate {config.lr:g} ({config.scheduler}{rate_rule})"
     )
     return [
@@ -164,7 +161,6 @@ def _facts(
         ("versions", f"{versions} {_version('mindaudio')}, mindaudio-ext {mindaudio_ext.__version__}"),
         ("git", git_hash(Path(mindaudio_ext.__file__).parent)),
         ("device", f"{config.device_target} ({platform.system()} {platform.machine()})"),
-        ("corpus", corpus or "not stated"),
         ("sets", f"train `{config.train_set}`, validation `{config.valid_set}`"),
         ("signals", f"{config.sample_rate} Hz, {config.num_spks} sources"),
         ("seed", str(config.seed)),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mindaudio_ext.data.audio import read_signal
-from mindaudio_ext.data.kaldi_dir import DataDir, read_data_dir, read_scp
+from mindaudio_ext.data.kaldi_dir import CORPUS, DataDir, read_data_dir, read_scp
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import write_text
@@ -33,11 +33,19 @@ class SourceScore:
 
 @dataclass(frozen=True)
 class SetScores:
-    """A test set's scores. `n_utts` is the number of keys in the data directory, however many were scored."""
+    """A test set's scores.
+
+    Attributes:
+        name: of the set.
+        n_utts: the number of keys in the data directory, however many were scored.
+        rows: a score for each utterance and source.
+        corpus: what the set was made from, as its data directory says.
+    """
 
     name: str
     n_utts: int
     rows: tuple[SourceScore, ...]
+    corpus: str = "not stated"
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,9 @@ def score_set(
     name = set_name(data_dir)
     score = partial(score_utterance, sample_rate=sample_rate, cal_sdr=cal_sdr)
     rows = [row for scored in parallel_map(score, utterances, nj=nj, title=f"score {name}") for row in scored]
-    return SetScores(name, len(utterances), tuple(rows))
+    statement = Path(data_dir) / CORPUS
+    corpus = statement.read_text(encoding="utf-8").strip() if statement.is_file() else SetScores.corpus
+    return SetScores(name, len(utterances), tuple(rows), corpus)
 
 
 def set_name(data_dir: str | os.PathLike) -> str:

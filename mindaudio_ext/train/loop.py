@@ -1,6 +1,5 @@
 """Training: epochs of compiled steps, validation on whole utterances, the best parameters kept."""
 
-import dataclasses
 import json
 import logging
 import math
@@ -10,14 +9,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 from tqdm import tqdm
 
-from mindaudio_ext.config import Config, read_resolved, save_config
+from mindaudio_ext.config import Config, refuse_other_training, save_config
 from mindaudio_ext.data.dataset import Batch, TrainBatches, whole_utterances
 from mindaudio_ext.data.mindrecord import Manifest, check_mindrecord
 from mindaudio_ext.errors import InputError
@@ -30,12 +28,6 @@ from mindaudio_ext.models.whole import WholeUtterance
 from mindaudio_ext.train.checkpoint import load_state, save_state
 from mindaudio_ext.train.schedule import learning_rate
 from mindaudio_ext.train.step import make_optimizer, make_train_step
-
-# What a finished part of a training does not depend on, and so may change when it goes on.
-FREE_KEYS = {
-    "epochs", "cv_maxlen", "test_sets", "train_name", "test_name", "corpus_dir", "dump_dir", "log_interval",
-    "model_path", "cal_sdr", "export_segment", "device_target", "device_id",
-}  # fmt: skip
 
 log = logging.getLogger("train")
 
@@ -82,7 +74,7 @@ class Trainer:
 
     def __init__(self, config: Config, *, train_dir: Path, valid_dir: Path, expdir: Path) -> None:
         self.config, self.experiment = config, Experiment(expdir)
-        refuse_other_config(self.experiment.config, config)
+        refuse_other_training(self.experiment.config, config)
         self.valid = _checked_set(valid_dir, config)
         self.batches = TrainBatches(
             _checked_set(train_dir, config),
@@ -208,26 +200,6 @@ class Trainer:
             "train_seconds": round(sum(entry["seconds"] for entry in self.history), 1),
         }
         write_text(self.experiment.model, json.dumps(facts, indent=1) + "\n")
-
-
-def refuse_other_config(path: Path, config: Config) -> None:
-    """Raises InputError when the folder holds a training of a config that differs, naming the first such key."""
-    if not path.is_file():
-        return
-    before, now = dataclasses.asdict(read_resolved(path)), dataclasses.asdict(config)
-    for key in before:
-        if key not in FREE_KEYS and before[key] != now[key]:
-            raise InputError(
-                f"{path.parent} was trained with {_difference(key, before[key], now[key])}; "
-                "give another --expdir, or remove the folder"
-            )
-
-
-def _difference(key: str, before: Any, now: Any) -> str:
-    if isinstance(before, dict) and isinstance(now, dict):
-        inner = next(name for name in {**before, **now} if before.get(name) != now.get(name))
-        return _difference(f"{key}.{inner}", before.get(inner), now.get(inner))
-    return f"{key}: {before}, not {now}"
 
 
 def _checked_set(path: Path, config: Config) -> Manifest:

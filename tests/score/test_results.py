@@ -24,7 +24,7 @@ ROWS = (
     SourceScore("d", 1, 0.0, 3.0),
     SourceScore("d", 2, 0.0, 3.0),
 )
-SCORES = SetScores("test", 4, ROWS)
+SCORES = SetScores("test", 4, ROWS, "mini, min mode")
 
 
 def test_interval_of_a_large_sample_is_that_of_the_normal_distribution():
@@ -63,19 +63,19 @@ def test_summary_weighs_utterances():
 
 
 def test_table_has_the_mixture_and_the_model():
-    lines = set_table("test", summarise(SCORES))
+    lines = set_table("test", "mini", summarise(SCORES))
     low, high = bootstrap_interval(np.array([3.0, -1.0, 7.0, 3.0]))
     assert lines[0] == "## Test set `test`: 4 scored of 4"
-    assert lines[4] == "| unprocessed mixture | 4 of 4 | -0.75 | 0.00 | - | - | - |"
-    assert lines[5] == f"| model | 4 of 4 | 2.25 | 3.00 | {low:.2f} to {high:.2f} | 3.00 | 25.0 % |"
+    assert lines[6] == "| unprocessed mixture | 4 of 4 | -0.75 | 0.00 | - | - | - |"
+    assert lines[7] == f"| model | 4 of 4 | 2.25 | 3.00 | {low:.2f} to {high:.2f} | 3.00 | 25.0 % |"
 
 
 def test_table_with_sdr():
     rows = (SourceScore("a", 1, 2.0, 2.0, 5.0, 4.0), SourceScore("a", 2, 2.0, 2.0, 6.0, 4.0))
-    lines = set_table("x", summarise(SetScores("x", 1, rows)))
-    assert lines[2].endswith("| SDR | SDRi |")
-    assert lines[4].endswith("| 1.50 | 0.00 |")
-    assert lines[5].endswith("| 5.50 | 4.00 |")
+    lines = set_table("x", "mini", summarise(SetScores("x", 1, rows)))
+    assert lines[4].endswith("| SDR | SDRi |")
+    assert lines[6].endswith("| 1.50 | 0.00 |")
+    assert lines[7].endswith("| 5.50 | 4.00 |")
 
 
 def test_results_say_what_was_run(tmp_path):
@@ -83,12 +83,11 @@ def test_results_say_what_was_run(tmp_path):
     expdir.mkdir()
     (expdir / "model.json").write_text(json.dumps({"parameters": 1234567, "epoch": 9}))
     config = load_config(BASE, None, ["seed=7 sample_rate=16000"])
-    write_results(expdir, config, [SCORES], corpus="Mini, min mode", command_line="./run.sh")
+    write_results(expdir, config, [SCORES], command_line="./run.sh")
     text = (expdir / "RESULTS.md").read_text()
     assert text.startswith("# Results: mini\n")
     for fact in (
         "- command: `./run.sh`",
-        "- corpus: Mini, min mode",
         "- seed: 7",
         "- signals: 16000 Hz, 2 sources",
         "- parameters: 1 234 567",
@@ -97,6 +96,7 @@ def test_results_say_what_was_run(tmp_path):
         "chunk_size 250",
         "mindaudio-ext 0.1.0",
         "## Test set `test`: 4 scored of 4",
+        "Corpus: mini, min mode.",
     ):
         assert fact in text
 
@@ -104,7 +104,7 @@ def test_results_say_what_was_run(tmp_path):
 def test_broken_model_facts_are_named(tmp_path):
     (tmp_path / "model.json").write_text('{"parameters": ')
     with pytest.raises(InputError, match=r"model\.json: not what training writes"):
-        write_results(tmp_path, load_config(BASE, None), [SCORES], corpus=None, command_line="x")
+        write_results(tmp_path, load_config(BASE, None), [SCORES], command_line="x")
 
 
 def test_git_hash_of_a_clean_a_changed_and_no_work_tree(tmp_path):

@@ -168,7 +168,8 @@ def test_command_writes_scores_and_results(made, capsys):
 
 
 def test_command_adds_sdr_when_asked(made):
-    main(["--expdir", str(made / "exp"), "--data", str(made / "data" / "test"), "--cal_sdr", "true"])
+    save_config(load_config(BASE, None, ["cal_sdr=true"]), made / "exp" / "config.yaml")
+    main(["--expdir", str(made / "exp"), "--data", str(made / "data" / "test")])
     with open(made / "exp" / "scores_test.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["key", "source", "si_snr", "si_snri", "sdr", "sdri"]
