@@ -1,0 +1,255 @@
+"""The documents: both READMEs say the same, and what they say of options, keys, defaults, paths and code is so."""
+
+import importlib
+import importlib.metadata
+import re
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from mindaudio_ext import registry
+from mindaudio_ext.config import ALIASES, SCHEDULER_OPTIONS, load_config, save_config
+
+ROOT = Path(__file__).resolve().parent.parent
+READMES = ("README.md", "README_CN.md")
+DATA_SCRIPTS = ("local/mini_data.sh", "local/mini_librimix_data.sh")
+FILLED_BY_ENGINE = {"data", "nj", "sample_rate", "num_spks", "debug"}
+OF_PIP = {"no-deps", "no-build-isolation"}
+GENERATED = ("data/", "dump/", "exp/", "tools/venv")
+ELSEWHERE = ("my_separators/", "local/librimix_data.sh")  # the reader's own, and a file of a later version
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def without_code(text):
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def code_blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def tables(text):
+    """All tables of a text, each a list of rows of cells, the line under the heads left out."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE):
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
+        found.append([rows[0], *rows[2:]])
+    return found
+
+
+def table_of(text, first):
+    """The body of the table whose first body cell is `first`."""
+    return next(table[1:] for table in tables(text) if table[1][0] == first)
+
+
+def quoted(cell):
+    return re.findall(r"`([^`]*)`", cell)
+
+
+def option_block(script):
+    """The options a script declares: name -> default."""
+    block = read(script).partition("/parse_options.sh")[0]
+    return dict(re.findall(r"^([a-z][a-z0-9_]*)=(.*?) +# ", block, flags=re.MULTILINE))
+
+
+def inline_code(text):
+    return re.findall(r"`([^`\n]+)`", without_code(text))
+
+
+def headings(text):
+    return [len(marks) for marks in re.findall(r"^(#+) ", without_code(text), flags=re.MULTILINE)]
+
+
+def test_both_readmes_have_one_outline():
+    english, chinese = (headings(read(name)) for name in READMES)
+    assert english == chinese
+    assert english[0] == 1
+    assert english.count(2) > 10
+
+
+@pytest.mark.parametrize("language", ["bash", "python", "toml"])
+def test_both_readmes_have_the_same_code(language):
+    english, chinese = (
+        [re.sub(r" *# .*", "", block) if language == "bash" else block for block in code_blocks(read(name), language)]
+        for name in READMES
+    )
+    assert english == chinese
+    assert english
+
+
+def test_both_readmes_have_the_same_tables():
+    english, chinese = (tables(read(name)) for name in READMES)
+    shapes = [[[len(row) for row in table] for table in readme] for readme in (english, chinese)]
+    assert shapes[0] == shapes[1]
+    for ours, theirs in zip(english, chinese):
+        for row, other in zip(ours, theirs):
+            for cell, same in zip(row, other):
+                fact = r"@@\w+@@|-?\d+(?:\.\d+)?|`[^`]*`"  # languages order them differently
+                assert sorted(re.findall(fact, cell)) == sorted(re.findall(fact, same)), (cell, same)
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_results_are_filled_in(name):
+    assert re.findall(r"@@\w+@@", read(name)) == []
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_options_of_the_engine(name):
+    rows = [(quoted(row[0])[0][2:], "".join(quoted(row[1]))) for row in table_of(read(name), "`--stage`")]
+    assert rows == list(option_block("run.sh").items())
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_options_of_the_data_scripts(name):
+    rows = {quoted(row[0])[0][2:]: row[1:] for row in table_of(read(name), "`--librispeech`")}
+    for column, script in enumerate(DATA_SCRIPTS):
+        told = {option: "".join(quoted(row[column])) for option, row in rows.items() if row[column] != "-"}
+        declared = option_block(script)
+        assert told == {option: declared[option] for option in declared if option not in FILLED_BY_ENGINE}
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_option_named_exists(name):
+    from mindaudio_ext.bin.separate import _parser
+
+    known = {option[2:] for action in _parser()._actions for option in action.option_strings} | {"debug"}
+    for script in ("run.sh", *DATA_SCRIPTS):
+        known |= option_block(script).keys()
+    # `--name`, `--some-name` and `--some_name` stand for any option.
+    known |= OF_PIP | {"help", "name", "some-name", "some_name"}
+    named = set(re.findall(r"(?<![\w-])--([a-z][a-z_-]*)", read(name)))
+    assert len(named) > 20
+    assert named - known == set()
+
+
+@pytest.mark.parametrize("name", [*READMES, "docs/contracts.md", "egs/librimix/dprnn/README.md"])
+def test_every_path_named_exists(name):
+    text = read(name)
+    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
+    assert [link for link in links if not (ROOT / name).parent.joinpath(link).exists()] == []
+    words = [word.removeprefix("./") for code in inline_code(text) for word in code.split()]
+    paths = [word for word in words if re.fullmatch(r"\.?[a-z][\w.-]*/[\w./-]*|[\w-]+\.(sh|md|toml|txt)", word)]
+    places = (ROOT, ROOT / "egs/librimix/dprnn", ROOT / "egs/mini_librimix/dprnn")
+    missing = [
+        path
+        for path in paths
+        if not path.startswith(GENERATED + ELSEWHERE) and not any((place / path).exists() for place in places)
+    ]
+    of_the_reference = {"run_standalone_train.sh", "run_distribute_train.sh", "run_eval.sh", "run_infer_310.sh"}
+    of_folders = {"wav/", "checkpoints/", "conf/x", "local/x", "checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    assert set(missing) - of_the_reference - of_folders == set()
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_layout_is_the_tree(name):
+    block = next(block for block in code_blocks(read(name), "") if block.startswith("run.sh"))
+    told, parent = set(), ""
+    for line in block.splitlines():
+        entry = line.split()[0]
+        if not line.startswith(" "):
+            parent = entry
+        told.add(entry if entry == parent else parent + entry)
+    assert sorted(entry for entry in told if not (ROOT / entry).exists()) == []
+    for folder in ("tools", "mindaudio_ext"):
+        here = {
+            f"{folder}/{path.name}" + "/" * path.is_dir()
+            for path in (ROOT / folder).iterdir()
+            if path.suffix in (".py", ".sh") or (path / "__init__.py").is_file()
+        }
+        assert here - told == {"mindaudio_ext/__init__.py"} & here
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_config_keys(name):
+    base = yaml.safe_load(read("conf/base.yaml"))
+    rows = table_of(read(name), "`sample_rate`")
+    assert [(quoted(row[0])[0], yaml.safe_load(quoted(row[2])[0])) for row in rows] == list(base.items())
+    told = {alias: quoted(row[0])[0] for row in rows for alias in quoted(row[1])}
+    assert told == {alias: key for alias, key in ALIASES.items() if "." not in key} | {"out_channels": "n_filters"}
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_separator_options(name):
+    rows = table_of(read(name), "`bottleneck_size`")
+    options = registry.separator_options("dprnn")
+    defaults = {option: spec.default for option, spec in options.items()}
+    assert {quoted(row[0])[0]: yaml.safe_load(quoted(row[2])[0]) for row in rows} == defaults
+    told = {alias: f"separator_conf.{quoted(row[0])[0]}" for row in rows for alias in quoted(row[1])}
+    assert told == {alias: key for alias, key in ALIASES.items() if "." in key}
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_scheduler_options(name):
+    told = {}
+    for row in table_of(read(name), "`constant`"):
+        pairs = [yaml.safe_load(option) for option in quoted(row[1])]
+        told[quoted(row[0])[0]] = {key: value for pair in pairs for key, value in pair.items()}
+    assert told == {
+        scheduler: {key: option.default for key, (option, _) in options.items()}
+        for scheduler, options in SCHEDULER_OPTIONS.items()
+    }
+
+
+@pytest.fixture
+def _own_separator(tmp_path, monkeypatch):
+    """The separator of the README, installed: its module and its entry point, as pip leaves them."""
+    module = next(block for block in code_blocks(read("README.md"), "python") if "class BLSTM" in block)
+    project = code_blocks(read("README.md"), "toml")[0]
+    (tmp_path / "blstm.py").write_text(module)
+    group, entry = re.search(r'^\[project.entry-points."([\w.]+)"\]\n(.*)$', project, flags=re.MULTILINE).groups()
+    info = tmp_path / "my_separators-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-separators\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{entry.replace(chr(34), '')}\n")
+    monkeypatch.setattr(registry, "_classes", {})
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    registry._entry_points.cache_clear()
+    yield
+    registry._entry_points.cache_clear()
+
+
+@pytest.mark.usefixtures("_own_separator")
+def test_own_separator_of_the_readme_works(tmp_path):
+    command = next(block for block in code_blocks(read("README.md"), "bash") if "separator=blstm" in block)
+    overrides = re.search(r'--train_args "([^"]*)"', command)[1]
+    config = load_config(ROOT / "conf/base.yaml", ROOT / "conf/mini.yaml", [overrides])
+    assert config.separator_conf == {"hidden_size": 32}
+    import mindspore as ms
+
+    from mindaudio_ext.models.tasnet import build_model
+
+    mixture = np.random.default_rng(0).standard_normal((3, 8001)).astype(np.float32)
+    estimates = build_model(config)(ms.Tensor(mixture))
+    assert estimates.shape == (3, 2, 8001)
+    assert np.isfinite(estimates.asnumpy()).all()
+
+
+def test_python_of_the_readme_works(tmp_path, monkeypatch):
+    import mindspore as ms
+
+    from mindaudio_ext.data.audio import read_wav, write_wav
+    from mindaudio_ext.models.checkpoint import save_parameters
+    from mindaudio_ext.models.tasnet import build_model
+
+    overrides = ["separator_conf.hidden_size=4 separator_conf.bottleneck_size=4 separator_conf.n_blocks=1"]
+    config = load_config(ROOT / "conf/base.yaml", ROOT / "conf/mini.yaml", overrides)
+    ms.set_seed(0)
+    save_config(config, tmp_path / "exp/mini/config.yaml")
+    save_parameters(build_model(config), tmp_path / "exp/mini/checkpoints/best.ckpt")
+    mixture = 0.1 * np.random.default_rng(0).standard_normal(8001).astype(np.float32)
+    write_wav(tmp_path / "mix.wav", mixture, 8000)
+
+    code = next(block for block in code_blocks(read("README.md"), "python") if "from_expdir" in block)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), types.ModuleType("readme").__dict__)
+    estimates = [read_wav(f"mix_s{number}.wav", sample_rate=8000) for number in (1, 2)]
+    assert [len(estimate) for estimate in estimates] == [8001, 8001]
+    assert all(np.abs(estimate).max() > 0 for estimate in estimates)
+    assert sorted(path.name for path in tmp_path.glob("*.wav")) == ["mix.wav", "mix_s1.wav", "mix_s2.wav"]
