@@ -17,7 +17,7 @@ model_path=                     # checkpoint to decode and export; the experimen
 device_target=                  # Ascend or CPU; what the config says when empty
 device_id=                      # the card when one is used; what the config says when empty
 recipe=                         # folder of the recipe; the root when empty
-data_script=local/mini_data.sh  # makes the data directories; looked for like the config
+data_script=local/mini_data.sh  # makes the data directories; looked for in the recipe, in the root, here
 debug=false                     # show the traceback of an error
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -43,13 +43,16 @@ describe_call() {
 
 # The data script declares the corpus's options, so it must be known before options are parsed.
 arguments=("$@")
+# A config that was given is looked for in the current folder first, the default is not.
+config_folders=()
 for ((i = 0; i + 1 < $#; i++)); do
     case ${arguments[i]} in
         --recipe) recipe=${arguments[i + 1]} ;;
         --data_script | --data-script) data_script=${arguments[i + 1]} ;;
+        --config) config_folders=(.) ;;
     esac
 done
-data_script_path=$(find_file "$data_script" "${recipe:-$root}" "$root") || true
+data_script_path=$(find_file "$data_script" "${recipe:-$root}" "$root" .) || true
 option_files=()
 if [[ -n $data_script_path ]]; then option_files=("$data_script_path"); fi
 option_hidden=(data nj sample_rate num_spks debug)
@@ -61,7 +64,7 @@ if ((nj < 1)); then die "--nj must be at least 1" 2; fi
 if ((ngpu < 1)); then die "--ngpu must be at least 1: on a CPU it counts processes" 2; fi
 if [[ -n $recipe && ! -d $recipe ]]; then die "--recipe $recipe is not a folder" 2; fi
 recipe=$(CDPATH='' cd -- "${recipe:-$root}" && pwd)
-config_path=$(find_file "$config" "$recipe" "$root") || die "--config $config: no such file here, in $recipe or in $root" 2
+config_path=$(find_file "$config" "${config_folders[@]}" "$recipe" "$root") || die "--config $config: no such file here, in $recipe or in $root" 2
 if [[ -z $expdir ]]; then expdir=$recipe/exp/$(basename -- "$config_path" .yaml); fi
 
 . "$root/path.sh"

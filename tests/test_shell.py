@@ -32,7 +32,7 @@ if [[ ${STUB_SLEEP-} == "$2" ]]; then sleep 77.5 & echo $! >"$STUB_LOG.sleeper";
 while (($#)); do
     case $1 in
         --out) if [[ $2 == *.yaml ]]; then : >"$2"; else mkdir -p "$2"; : >"$2/manifest.json"; fi ;;
-        --print) printf '%s\n' train dev 'test other' dump "${STUB_CORPUS-}" '' 2 8000 ;;
+        --print) printf '%s\n' train dev 'test other' dump "${STUB_CORPUS-}" '' '' trial 2 8000 ;;
         *.bin.train) kind=train ;; *.bin.decode) kind=decode ;; *.bin.score) kind=score ;;
         --expdir) exp=$2 ;;
         --data) data=$2 ;;
@@ -200,6 +200,9 @@ def test_engine_runs_all_stages_and_ends_with_the_table(engine, root):
     assert modules == ["config"] * 2 + ["dump"] * 4 + ["train", "decode", "decode", "score", "export"]
     exp = root / "exp" / "mini"
     data = root / "data"
+    names = [line.split("'--name' ")[1].split()[0] for line in log.splitlines() if ".dump'" in line]
+    assert names == ["'train'", "'dev'", "'trial'", "'trial'"]
+    assert "--command_line' './run.sh --n_test 3 --corpus-folder" in log
     assert f"'--expdir' '{exp}' '--data' '{data}/test' '{data}/other' '--nj' '2'" in log
     assert "the table" in result.stdout
     for stage in range(6):
@@ -272,7 +275,10 @@ def test_engine_names_the_stage_of_what_is_missing(engine, root):
     assert_refused(engine("--stage", "4"), "separated_other/spk1.scp is missing: stage 3 makes it")
     (root / "exp" / "mini" / "checkpoints" / "best.ckpt").unlink()
     assert_refused(engine("--stage", "3"), "best.ckpt is missing: stage 2 makes it")
-    assert engine("--stage", "3", "--stop_stage", "3", "--model_path", "my model.ckpt").returncode == 0
+    given = ("--stage", "3", "--stop_stage", "3", "--model_path", "my model.ckpt")
+    assert_refused(engine(*given), "my model.ckpt is missing")
+    (engine.cwd / "my model.ckpt").touch()
+    assert engine(*given).returncode == 0
     assert "'--model_path' 'my model.ckpt'" in engine.log.read_text()
     assert_refused(engine("--stage", "2", "--ngpu", "2"), "msrun")
 

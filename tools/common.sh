@@ -41,12 +41,14 @@ need() {
     if ! [[ -e $1 ]]; then die "$1 is missing: stage $2 makes it (--stage $2)" 2; fi
 }
 
-# find_file NAME FOLDER...: prints the path of NAME as given or in the first FOLDER that has it; false when none has.
+# find_file NAME FOLDER...: prints the path of NAME in the first FOLDER that has it, or NAME itself when it begins with /;
+# false when there is none.
 find_file() {
-    local name=$1 folder
-    if [[ -f $name ]]; then printf '%s\n' "$name" && return; fi
+    local name=$1 folder path
     for folder in "${@:2}"; do
-        if [[ $name != /* && -f $folder/$name ]]; then printf '%s\n' "$folder/$name" && return; fi
+        path=$folder/$name
+        if [[ $name == /* ]]; then path=$name; fi
+        if [[ -f $path ]]; then printf '%s\n' "$path" && return; fi
     done
     return 1
 }
