@@ -35,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(name, ...): commands, or speech_data, that the test cannot do without")
+    config.addinivalue_line("markers", "slow: takes a minute or more; tools/test.sh --quick leaves it out")
     config.stash[NOT_RUN] = []
 
 

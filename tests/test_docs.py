@@ -142,7 +142,15 @@ def test_every_path_named_exists(name):
         if not path.startswith(GENERATED + ELSEWHERE) and not any((place / path).exists() for place in places)
     ]
     of_the_reference = {"run_standalone_train.sh", "run_distribute_train.sh", "run_eval.sh", "run_infer_310.sh"}
-    of_folders = {"wav/", "checkpoints/", "conf/x", "local/x", "checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    of_folders = {
+        "corpus.txt",
+        "wav/",
+        "checkpoints/",
+        "conf/x",
+        "local/x",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+    }
     assert set(missing) - of_the_reference - of_folders == set()
 
 

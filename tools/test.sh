@@ -2,7 +2,7 @@
 # All checks: ruff, shellcheck, the tests, and the mini recipe cut down to run every stage.
 #
 #   tools/test.sh           all of it
-#   tools/test.sh --quick   without the mini recipe
+#   tools/test.sh --quick   without the mini recipe and the tests marked slow
 #   tools/test.sh --all     all of it; a test that needs something this machine lacks fails instead of being listed
 set -euo pipefail
 
@@ -56,6 +56,7 @@ fi
 log "pytest"
 pytest_options=(--doctest-modules tests mindaudio_ext)
 if [[ $all == true ]]; then pytest_options+=(--all-required); fi
+if [[ $quick == true ]]; then pytest_options+=(-m "not slow"); fi
 python -m pytest "${pytest_options[@]}" 2>&1 | tee "$work/pytest.log" || die "pytest failed"
 
 if [[ $quick == false ]]; then

@@ -1,0 +1,59 @@
+"""The mini recipe, cut down: killed in every stage and run again, it ends with the files of an uninterrupted run."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--n_train", "12", "--n_dev", "3", "--n_test", "3", "--utts_per_speaker", "2", "--stop_stage", "4"]
+TINY = "epochs=2 segment=0.5 separator_conf.bottleneck_size=8 separator_conf.hidden_size=8 separator_conf.n_blocks=1"
+
+
+def start(recipe: Path) -> subprocess.Popen:
+    command = [ROOT / "run.sh", "--recipe", recipe, "--config", ROOT / "conf/mini.yaml", "--train_args", TINY, *SMALL]
+    log = open(recipe / "log", "ab")  # noqa: SIM115
+    return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def kill_at(recipe: Path, seen: str) -> bool:
+    """Starts the recipe and kills the whole of it soon after a line of its log; False when it ended before."""
+    before = len((recipe / "log").read_text()) if (recipe / "log").exists() else 0
+    process = start(recipe)
+    while process.poll() is None:
+        if seen in (recipe / "log").read_text()[before:]:
+            time.sleep(0.4)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def digests(recipe: Path) -> dict[str, str]:
+    """What data, dump and score files hold; the recipe's own path, which scp files name, left out."""
+    files = [path for name in ("data", "dump") for path in (recipe / name).rglob("*") if path.is_file()]
+    files += (recipe / "exp/mini").glob("scores_*.csv")
+    files += (recipe / "exp/mini/separated_test").rglob("*.wav")
+    here = str(recipe).encode()
+    return {
+        str(path.relative_to(recipe)): hashlib.sha256(path.read_bytes().replace(here, b"")).hexdigest()
+        for path in files
+    }
+
+
+@pytest.mark.slow
+def test_killed_in_every_stage(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    assert start(whole).wait() == 0, (whole / "log").read_text()[-2000:]
+    moments = ["stage 0: data prep", "mixtures of dev", "stage 1: MindRecord dump", "stage 2: train", "epoch 1 of 2"]
+    for seen in [*moments, "stage 3: decode", "stage 4: score"]:
+        assert kill_at(killed, seen), f"it ended before '{seen}'"
+    assert start(killed).wait() == 0, (killed / "log").read_text()[-2000:]
+    assert digests(killed) == digests(whole)
