@@ -12,7 +12,7 @@ from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, ops
 from tqdm import tqdm
 
 from mindaudio_ext.config import Config, refuse_other_training, save_config
@@ -137,7 +137,7 @@ class Trainer:
                 steps_per_epoch=len(self.batches),
                 valid_losses=[past["valid_loss"] for past in self.history],
             )
-            self.optimizer.learning_rate.set_data(Tensor(rate, ms.float32))
+            ops.assign(self.optimizer.learning_rate, Tensor(rate, ms.float32))  # a compiled step does not see set_data
             loss, norm = self.step(Tensor(batch.mixture), Tensor(batch.sources), Tensor(batch.lengths))
             losses.append(float(loss))
             norms.append(float(norm))

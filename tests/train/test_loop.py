@@ -71,6 +71,16 @@ def test_two_epochs_and_one_are_three_bit_for_bit(sets, tmp_path):
     assert facts["epoch"] == 1 + int(np.argmin([entry["valid_loss"] for entry in entries]))
 
 
+def test_the_schedule_reaches_the_compiled_step(sets, tmp_path):
+    """From the second epoch on the rate is next to nothing, so nothing moves any more."""
+    options = "scheduler=exponential scheduler_conf.factor=1e-9 scheduler_conf.every=1"
+    trainer(sets, tmp_path / "one", f"epochs=1 {options}").run()
+    trainer(sets, tmp_path / "two", f"epochs=2 {options}").run()
+    one, two = (tensors(tmp_path / name / "checkpoints/last.ckpt") for name in ("one", "two"))
+    moved = [key for key in one if key.startswith("encoder.") and np.abs(one[key] - two[key]).max() > 1e-7]
+    assert moved == []
+
+
 def test_it_learns(sets, tmp_path):
     trainer(sets, tmp_path, "epochs=25").run()
     entries = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
