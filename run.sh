@@ -61,7 +61,7 @@ option_hidden=(data nj sample_rate num_spks debug)
 if ((stage > 5)); then die "--stage $stage: the stages are 0 to 5" 2; fi
 if ((stage > stop_stage)); then die "--stage $stage comes after --stop_stage $stop_stage: nothing to do" 2; fi
 if ((nj < 1)); then die "--nj must be at least 1" 2; fi
-if ((ngpu < 1)); then die "--ngpu must be at least 1: on a CPU it counts processes" 2; fi
+if ((ngpu != 1)); then die "--ngpu $ngpu: training takes one device so far; several (msrun) are not supported yet" 2; fi
 if [[ -n $recipe && ! -d $recipe ]]; then die "--recipe $recipe is not a folder" 2; fi
 recipe=$(CDPATH='' cd -- "${recipe:-$root}" && pwd)
 config_path=$(find_file "$config" "${config_folders[@]}" "$recipe" "$root") || die "--config $config: no such file here, in $recipe or in $root" 2
@@ -81,7 +81,8 @@ read_config() {
         exit $(($? == 2 ? 2 : 1))
 }
 
-# After training its config counts, not the recipe's. What training depends on cannot be changed in a trained folder.
+# After training its config counts, not the recipe's. What training depends on cannot be changed in a trained folder, the
+# rest can, for this run.
 resolved=$work/config.yaml
 if ((stage > 2)); then
     need "$expdir/config.yaml" 2
@@ -89,14 +90,14 @@ if ((stage > 2)); then
 fi
 devices="${device_target:+device_target=$device_target} ${device_id:+device_id=$device_id}"
 read_config "$config_path" --set="$devices" --set="$train_args" --trained "$expdir/config.yaml" --out "$resolved"
-if ((stage > 2)); then cp "$resolved" "$expdir/.tmp.config.yaml" && mv "$expdir/.tmp.config.yaml" "$expdir/config.yaml"; fi
 # The last of them is never empty: $( ) drops empty lines at the end.
 read_config "$resolved" --print train_set valid_set test_sets dump_dir corpus_dir model_path train_name \
-    test_name num_spks sample_rate >"$work/values"
+    test_name cal_sdr export_segment device_target num_spks sample_rate >"$work/values"
 mapfile -t values <"$work/values"
 train_set=${values[0]} valid_set=${values[1]} dump_dir=${values[3]} corpus_dir=${values[4]}
 read -r -a test_sets <<<"${values[2]}"
-train_name=${values[6]} test_name=${values[7]} num_spks=${values[8]} sample_rate=${values[9]}
+train_name=${values[6]} test_name=${values[7]} cal_sdr=${values[8]} export_segment=${values[9]}
+device_target=${values[10]} num_spks=${values[11]} sample_rate=${values[12]}
 model_path=${model_path:-${values[5]}}
 data=$recipe/data
 dump=${dump_dir:-dump}
@@ -140,14 +141,13 @@ if in_stage 2 "train"; then
     need "$dump/$valid_set/manifest.json" 1
     stage_reads "$dump/$train_set, $dump/$valid_set"
     stage_writes "$expdir/{config.yaml,train.log,history.jsonl,model.json,checkpoints}"
-    launcher=(python)
-    if ((ngpu > 1)); then die "--ngpu $ngpu: training on several devices (msrun) is not supported yet" 2; fi
-    run_stage "${launcher[@]}" -m mindaudio_ext.bin.train --config "$resolved" --train "$dump/$train_set" \
+    run_stage python -m mindaudio_ext.bin.train --config "$resolved" --train "$dump/$train_set" \
         --valid "$dump/$valid_set" --expdir "$expdir" "${debug_flag[@]}"
     stage_done
 fi
 
 checkpoint=${model_path:-$expdir/checkpoints/best.ckpt}
+if [[ -n $model_path && ! -f $model_path ]] && ((stop_stage > 2)); then die "--model_path $model_path: no such file" 2; fi
 checkpoint_option=(${model_path:+--model_path "$model_path"})
 
 if in_stage 3 "decode"; then
@@ -158,7 +158,7 @@ if in_stage 3 "decode"; then
         stage_reads "$checkpoint, $data/$set"
         stage_writes "$expdir/separated_$set"
         run_stage python -m mindaudio_ext.bin.decode --expdir "$expdir" --data "$data/$set" "${checkpoint_option[@]}" \
-            --nj "$nj" "${debug_flag[@]}"
+            --device_target "$device_target" --nj "$nj" "${debug_flag[@]}"
     done
     stage_done
 fi
@@ -172,7 +172,7 @@ if in_stage 4 "score"; then
     done
     stage_writes "$expdir/RESULTS.md"
     run_stage python -m mindaudio_ext.bin.score --expdir "$expdir" --data "${test_data[@]}" --nj "$nj" \
-        --command_line "$command_line" "${debug_flag[@]}"
+        --cal_sdr "$cal_sdr" --command_line "$command_line" "${debug_flag[@]}"
     stage_done
 fi
 
@@ -183,7 +183,7 @@ if in_stage 5 "export 310"; then
     stage_reads "$checkpoint, ${test_data[0]}"
     stage_writes "$expdir/export"
     run_stage python -m mindaudio_ext.bin.export --expdir "$expdir" --data "${test_data[0]}" "${checkpoint_option[@]}" \
-        "${debug_flag[@]}"
+        --export_segment "$export_segment" "${debug_flag[@]}"
     stage_done
 fi
 

@@ -34,6 +34,9 @@ class Limits:
     folder_name: bool = False
 
 
+_LARGEST_SIZE = 65536  # of a layer, a filter, a batch: more is a slip of the finger
+
+
 def _key(**limits: Any) -> Any:
     return dataclasses.field(metadata={"limits": Limits(**limits)})
 
@@ -44,7 +47,7 @@ class Config:
 
     sample_rate: int = _key(low=1000, high=192000)
     num_spks: int = _key(low=2, high=5)
-    segment: float = _key(above=0)
+    segment: float = _key(above=0, high=600)
     cv_maxlen: float | None = _key(above=0)
     train_set: str = _key(folder_name=True)
     valid_set: str = _key(folder_name=True)
@@ -55,14 +58,14 @@ class Config:
     dump_dir: str = _key()
     separator: str = _key()
     separator_conf: dict[str, Any]
-    n_filters: int = _key(low=1)
-    kernel_size: int = _key(low=2)
+    n_filters: int = _key(low=1, high=_LARGEST_SIZE)
+    kernel_size: int = _key(low=2, high=_LARGEST_SIZE)
     stride: int | None = _key(low=1)
     encoder_activation: str = _key(choices=("linear", "relu"))
     mask_activation: str = _key(choices=("relu", "sigmoid", "softmax"))
     seed: int = _key(low=0, high=2**31 - 1)
-    epochs: int = _key(low=1)
-    batch_size: int = _key(low=1)
+    epochs: int = _key(low=1, high=1_000_000)
+    batch_size: int = _key(low=1, high=_LARGEST_SIZE)
     optimizer: str = _key(choices=("adam", "sgd"))
     lr: float = _key(above=0)
     weight_decay: float = _key(low=0)
@@ -73,7 +76,7 @@ class Config:
     log_interval: int = _key(low=1)
     model_path: str | None = _key()
     cal_sdr: bool = _key()
-    export_segment: float = _key(above=0)
+    export_segment: float = _key(above=0, high=600)
     device_target: str = _key(choices=("CPU", "Ascend"))
     device_id: int = _key(low=0)
 
@@ -114,7 +117,7 @@ SCHEDULER_OPTIONS: dict[str, dict[str, tuple[Option, Limits]]] = {
 # What a separator's constructor cannot say by types and `Literal`. Any other whole number must be at least 1.
 SEPARATOR_LIMITS: dict[str, dict[str, Limits]] = {
     "dprnn": {
-        "chunk_size": Limits(low=2, even=True),
+        "chunk_size": Limits(low=2, high=_LARGEST_SIZE, even=True),
         "rnn_type": Limits(choices=("LSTM",)),
         "norm": Limits(choices=("gLN",)),
         "dropout": Limits(low=0, below=1),
@@ -177,9 +180,9 @@ FREE_KEYS = {
 def refuse_other_training(trained: Path, config: Config) -> None:
     """Raises InputError, naming the first such key, when an experiment's config.yaml has another model or training.
 
-    Without the file there is nothing to refuse.
+    Without a checkpoint there is nothing to refuse.
     """
-    if not trained.is_file():
+    if not any((trained.parent / "checkpoints").glob("*.ckpt")):
         return
     before, now = dataclasses.asdict(read_resolved(trained)), dataclasses.asdict(config)
     for key in before:
@@ -329,7 +332,7 @@ def _separator_conf(merged: Mapping[str, _Entry]) -> dict[str, Any]:
 
 
 def _usual_limits(option: Option) -> Limits:
-    return Limits(low=1) if "int" in re.findall(r"\w+", option.annotation) else Limits()
+    return Limits(low=1, high=_LARGEST_SIZE) if "int" in re.findall(r"\w+", option.annotation) else Limits()
 
 
 def _options(
@@ -373,6 +376,8 @@ def _check_together(merged: Mapping[str, _Entry]) -> None:
             f"{out_channels.where}: masks multiply the encoder's features, so it must equal n_filters ({n_filters}), "
             f"got {out_channels.value!r}; leave it out"
         )
+    if merged["train_set"].value == merged["valid_set"].value:
+        raise InputError(f"{merged['valid_set'].where}: is the train_set too ({merged['train_set'].value})")
     if stride is not None and stride > kernel_size:
         raise InputError(f"{merged['stride'].where}: must be at most kernel_size ({kernel_size}), got {stride}")
     for key in ("segment", "export_segment"):

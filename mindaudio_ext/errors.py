@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 
 class InputError(Exception):
@@ -21,6 +22,7 @@ def command(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespac
     Returns:
         `main(argv=None)`, for console scripts and `python -m`.
     """
+    parser.error = lambda message: _refuse(f"{parser.prog}: error: {message}; --help lists the options")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
     def main(argv: Sequence[str] | None = None) -> None:
@@ -30,10 +32,13 @@ def command(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespac
         except (InputError, OSError) as error:
             if args.debug:
                 raise
-            line = " ".join(str(error).split())
-            print(f"{parser.prog}: error: {line}", file=sys.stderr)
-            sys.exit(2 if isinstance(error, InputError) else 1)
+            _refuse(f"{parser.prog}: error: {error}", 2 if isinstance(error, InputError) else 1)
         except KeyboardInterrupt:
             sys.exit(130)
 
     return main
+
+
+def _refuse(message: str, status: int = 2) -> NoReturn:
+    print(" ".join(message.split()), file=sys.stderr)
+    sys.exit(status)

@@ -32,7 +32,7 @@ if [[ ${STUB_SLEEP-} == "$2" ]]; then sleep 77.5 & echo $! >"$STUB_LOG.sleeper";
 while (($#)); do
     case $1 in
         --out) if [[ $2 == *.yaml ]]; then : >"$2"; else mkdir -p "$2"; : >"$2/manifest.json"; fi ;;
-        --print) printf '%s\n' train dev 'test other' dump "${STUB_CORPUS-}" '' '' trial 2 8000 ;;
+        --print) printf '%s\n' train dev 'test other' dump "${STUB_CORPUS-}" '' '' trial false 4.0 CPU 2 8000 ;;
         *.bin.train) kind=train ;; *.bin.decode) kind=decode ;; *.bin.score) kind=score ;;
         --expdir) exp=$2 ;;
         --data) data=$2 ;;
@@ -276,18 +276,21 @@ def test_engine_names_the_stage_of_what_is_missing(engine, root):
     (root / "exp" / "mini" / "checkpoints" / "best.ckpt").unlink()
     assert_refused(engine("--stage", "3"), "best.ckpt is missing: stage 2 makes it")
     given = ("--stage", "3", "--stop_stage", "3", "--model_path", "my model.ckpt")
-    assert_refused(engine(*given), "my model.ckpt is missing")
+    assert_refused(engine(*given), "--model_path my model.ckpt: no such file")
     (engine.cwd / "my model.ckpt").touch()
     assert engine(*given).returncode == 0
     assert "'--model_path' 'my model.ckpt'" in engine.log.read_text()
-    assert_refused(engine("--stage", "2", "--ngpu", "2"), "msrun")
+    assert_refused(engine("--ngpu", "2"), "msrun")
+    before = (root / "exp" / "mini" / "config.yaml").stat().st_mtime_ns
+    assert engine(*given, "--train_args", "cal_sdr=true").returncode == 0
+    assert (root / "exp" / "mini" / "config.yaml").stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(("status", "expected"), [("2", 2), ("1", 1), ("137", 1)])
 def test_engine_passes_the_status_on_and_names_the_stage(engine, status, expected):
     result = engine(STUB_FAIL="mindaudio_ext.bin.train", STUB_STATUS=status)
     assert result.returncode == expected
-    assert "stage 2 failed" in result.stderr
+    assert ("stage 2 failed" in result.stderr) == (expected == 1)
     result = engine(STUB_FAIL="mindaudio_ext.bin.config", STUB_STATUS=status)
     assert (result.returncode, result.stderr) == (expected, "the stage's line\n")
 

@@ -95,11 +95,12 @@ run_command() {
     return "$status"
 }
 
-# run_stage COMMAND...: a stage's command; when it fails, says which stage and exits with 2 (wrong input) or 1 (the rest).
+# run_stage COMMAND...: a stage's command; when it fails, exits with 2 (wrong input), or says which stage and exits with 1.
 run_stage() {
     local status=0
     run_command "$@" || status=$?
     if ((status == 0)); then return; fi
+    if ((status == 2)); then exit 2; fi  # the command has said in its line what is wrong
     log "stage $current_stage failed (exit status $status)" >&2
-    exit $((status == 2 ? 2 : 1))
+    exit 1
 }

@@ -9,7 +9,9 @@ from mindaudio_ext.errors import command
 
 
 def _run(args: argparse.Namespace) -> None:
-    decoded = decode_set(args.expdir, args.data, model_path=args.model_path, nj=args.nj)
+    decoded = decode_set(
+        args.expdir, args.data, model_path=args.model_path, device_target=args.device_target, nj=args.nj
+    )
     print(f"{args.data}: {decoded.summary}")
 
 
@@ -20,6 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model_path", type=Path, help="checkpoint; default: the config's model_path, or else checkpoints/best.ckpt"
     )
+    parser.add_argument("--device_target", choices=("CPU", "Ascend"), help="default: what the config says")
     parser.add_argument(
         "--nj", type=int, default=1, help=f"processes at most, one for every {CORES_A_PROCESS} cores (%(default)s)"
     )

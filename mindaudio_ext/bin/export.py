@@ -10,7 +10,7 @@ from mindaudio_ext.export.mindir import export_mindir
 
 
 def _run(args: argparse.Namespace) -> None:
-    path, parity = export_mindir(args.expdir, args.data, model_path=args.model_path)
+    path, parity = export_mindir(args.expdir, args.data, model_path=args.model_path, segment=args.export_segment)
     if not parity.passed:
         print(f"export: error: {path.name} does not compute what the checkpoint does: {parity}", file=sys.stderr)
         sys.exit(1)
@@ -25,6 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model_path", type=Path, help="checkpoint; default: the config's model_path, or else checkpoints/best.ckpt"
     )
+    parser.add_argument("--export_segment", type=float, metavar="SECONDS", help="input length; default: the config's")
     return parser
 
 

@@ -1,6 +1,7 @@
 """Scores the estimates of an experiment and writes `scores_<set>.csv` and RESULTS.md."""
 
 import argparse
+import dataclasses
 import shlex
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--expdir", type=Path, required=True, help="the experiment, with separated_<set>/")
     arguments.add_argument("--data", type=Path, nargs="+", required=True, help="data directories of the test sets")
     arguments.add_argument("--nj", type=int, default=1, help="processes")
+    arguments.add_argument("--cal_sdr", choices=("true", "false"), help="SDR too; default: what the config says")
     arguments.add_argument("--command_line", metavar="TEXT", help="for RESULTS.md: the command; default: this one")
     return arguments
 
@@ -30,6 +32,8 @@ def run(args: argparse.Namespace) -> None:
     if args.nj < 1:
         raise InputError(f"--nj: must be at least 1, got {args.nj}")
     config = read_resolved(args.expdir / "config.yaml")
+    if args.cal_sdr:
+        config = dataclasses.replace(config, cal_sdr=args.cal_sdr == "true")
     sets = []
     for name, folder in zip(names, args.data):
         scores = score_set(

@@ -43,6 +43,8 @@ def _outputs(files: Sequence[Path], out_dir: Path, num_spks: int) -> list[list[P
     owners: dict[Path, Path] = {}
     for file, paths in zip(files, outputs):
         for path in paths:
+            if path.is_dir():
+                raise InputError(f"{file} would become {path}, which is a folder; choose another -o")
             if path in owners:
                 raise InputError(f"{file} and {owners[path]} would both become {path}; separate them into two folders")
             if os.path.realpath(path) in inputs:

@@ -34,14 +34,14 @@ def read_wav(path: str | os.PathLike, *, sample_rate: int | None = None) -> np.n
 def read_audio(path: str | os.PathLike, *, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
     """Reads as `read_wav` does; gives samples float32 [T] and the rate in Hz."""
     if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {'is a folder' if os.path.isdir(path) else 'no such file'}")
     try:
         with soundfile.SoundFile(path) as file:
             if file.channels != 1:
                 raise InputError(f"{path}: has {file.channels} channels; one is expected, choose or mix them first")
             rate, expected = file.samplerate, file.frames
             samples = file.read(dtype="float32")
-    except soundfile.SoundFileError as error:
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: it is taken for audio without a header
         raise InputError(f"{path}: cannot be read as audio ({error})") from error
     if len(samples) < expected or _is_truncated_wav(path):
         raise InputError(f"{path}: is truncated; its header promises more samples than it has")

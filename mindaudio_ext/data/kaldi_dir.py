@@ -269,6 +269,8 @@ def read_scp(path: Path) -> dict[str, str]:
     last = ""
     for number, line in enumerate(lines, 1):
         key, _, value = line.partition(" ")
+        if line.endswith("\r"):
+            raise InputError(f"{path}:{number}: ends with a carriage return; other tools would take it for the value")
         if not key or not value.strip() or key.split() != [key]:
             raise InputError(f"{path}:{number}: '{line}' is not '<key> <value>'")
         if key in found:

@@ -62,6 +62,8 @@ def find_utterances(root: str | os.PathLike, subsets: Sequence[str]) -> list[Utt
                 "--dev_subsets and --test_subsets, or divide the speakers with --split_speakers true"
             )
         for utterance in _utterances(root / subset):
+            if not os.path.isfile(utterance.path):
+                raise InputError(f"{utterance.path}: is a link to nothing")
             if utterance.key in found:
                 raise InputError(f"{utterance.path}: has the same name as {found[utterance.key].path}")
             found[utterance.key] = utterance
@@ -99,7 +101,7 @@ def read_sexes(root: str | os.PathLike) -> dict[str, str]:
             rows = [line.split("|") for line in lines if "|" in line and not line.startswith(";")]
             return _sexes(rows)
         if (folder / "SPEAKERS.csv").is_file():
-            with open(folder / "SPEAKERS.csv", encoding="utf-8", newline="") as file:
+            with open(folder / "SPEAKERS.csv", encoding="utf-8", errors="replace", newline="") as file:
                 return _sexes(list(csv.reader(file)))
     return {}
 

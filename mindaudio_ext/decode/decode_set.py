@@ -34,6 +34,7 @@ class Model:
     expdir: Path
     checkpoint: Path
     digest: str
+    device_target: str
     num_threads: int | None
 
 
@@ -80,7 +81,12 @@ class Decoded:
 
 
 def decode_set(
-    expdir: str | os.PathLike, data_dir: str | os.PathLike, *, model_path: str | os.PathLike | None = None, nj: int = 1
+    expdir: str | os.PathLike,
+    data_dir: str | os.PathLike,
+    *,
+    model_path: str | os.PathLike | None = None,
+    device_target: str | None = None,
+    nj: int = 1,
 ) -> Decoded:
     """Separates every mixture of a data directory, whole, into `expdir/separated_<set>`.
 
@@ -91,6 +97,7 @@ def decode_set(
         expdir: the experiment.
         data_dir: its last part names the set.
         model_path: a checkpoint; see `Separator.from_expdir`.
+        device_target: instead of the config's.
         nj: processes at most; each gets `CORES_A_PROCESS` cores or more.
 
     Raises:
@@ -98,11 +105,13 @@ def decode_set(
     """
     started = time.monotonic()
     config = read_experiment(expdir)
+    if device_target:
+        config = dataclasses.replace(config, device_target=device_target)
     checkpoint = find_checkpoint(expdir, config, model_path)
     data = read_data_dir(data_dir)
     out = Path(os.path.abspath(expdir)) / f"separated_{os.path.basename(os.path.abspath(data_dir))}"
     processes, num_threads = _share_cores(nj, config)
-    model = Model(Path(expdir), checkpoint, _digest(config, checkpoint), num_threads)
+    model = Model(Path(expdir), checkpoint, _digest(config, checkpoint), config.device_target, num_threads)
     jobs = [
         Job(entry, _wav_paths(out, entry.key, config.num_spks), model, config.sample_rate) for entry in data.entries()
     ]
@@ -124,17 +133,17 @@ def decode_set(
 
 def _separate_all(out: Path, todo: list[Job], kept: dict[str, Made], processes: int) -> dict[str, Made]:
     """Makes the estimates of `todo`; the journal gets a line for each as soon as its wavs are there."""
+    _load(todo[0].model)  # what is there stays when the model does not load
     for scp in out.glob("spk*.scp"):
         scp.unlink()
-    digest = todo[0].model.digest
-    _write_journal(out, digest, kept)
+    _write_journal(out, todo[0].model, kept)
     made = {}
     with open(out / JOURNAL, "a", encoding="utf-8") as journal:
         for one in parallel_map(_separate, todo, nj=processes, title=out.name):
             made[one.key] = one
             journal.write(_journal_line(one))
             journal.flush()
-    _write_journal(out, digest, kept | made)
+    _write_journal(out, todo[0].model, kept | made)
     return made
 
 
@@ -151,7 +160,9 @@ def _separate(job: Job) -> Made:
 
 @functools.lru_cache(maxsize=1)
 def _load(model: Model) -> Separator:
-    return Separator.from_expdir(model.expdir, model.checkpoint, num_threads=model.num_threads)
+    return Separator.from_expdir(
+        model.expdir, model.checkpoint, device_target=model.device_target, num_threads=model.num_threads
+    )
 
 
 def _read_mixture(job: Job) -> np.ndarray:
@@ -219,9 +230,10 @@ def _read_journal(out: Path, digest: str) -> dict[str, Made]:
     return made
 
 
-def _write_journal(out: Path, digest: str, made: dict[str, Made]) -> None:
+def _write_journal(out: Path, model: Model, made: dict[str, Made]) -> None:
+    head = {"model": model.digest, "checkpoint": model.checkpoint.name, "sha256": sha256_of(model.checkpoint)}
     lines = [_journal_line(made[key]) for key in sorted(made)]
-    write_text(out / JOURNAL, json.dumps({"model": digest}) + "\n" + "".join(lines))
+    write_text(out / JOURNAL, json.dumps(head) + "\n" + "".join(lines))
 
 
 def _journal_line(made: Made) -> str:

@@ -51,7 +51,11 @@ class Parity:
 
 
 def export_mindir(
-    expdir: str | os.PathLike, data_dir: str | os.PathLike, *, model_path: str | os.PathLike | None = None
+    expdir: str | os.PathLike,
+    data_dir: str | os.PathLike,
+    *,
+    model_path: str | os.PathLike | None = None,
+    segment: float | None = None,
 ) -> tuple[Path, Parity]:
     """Makes `export/<name>_host.mindir`, `parity.json` and, last, `manifest.json` in an experiment.
 
@@ -62,6 +66,7 @@ def export_mindir(
         expdir: the experiment.
         data_dir: its first mixture is compared, cut or padded with zeros to the graph's length.
         model_path: a checkpoint; see `Separator.from_expdir`.
+        segment: seconds, instead of the config's `export_segment`.
 
     Returns:
         The graph's path and the comparison.
@@ -70,6 +75,8 @@ def export_mindir(
         InputError: no model, no data directory, or a mixture that cannot be read.
     """
     config = read_experiment(expdir)
+    if segment:
+        config = dataclasses.replace(config, export_segment=segment)
     checkpoint = find_checkpoint(expdir, config, model_path)
     folder = Path(expdir) / "export"
     path = folder / f"{os.path.basename(os.path.abspath(expdir))}_host.mindir"

@@ -107,11 +107,11 @@ def write_results(expdir: Path, config: Config, sets: Sequence[SetScores], *, co
     facts = _facts(config, _model_facts(Path(expdir) / "model.json"), command_line)
     lines = [f"# Results: {name}", "", *(f"- {what}: {value}" for what, value in facts)]
     for scores in sets:
-        lines += ["", *set_table(scores.name, scores.corpus, summarise(scores))]
+        lines += ["", *set_table(scores, summarise(scores))]
     write_text(Path(expdir) / "RESULTS.md", "\n".join(lines) + "\n")
 
 
-def set_table(name: str, corpus: str, summary: Summary) -> list[str]:
+def set_table(scores: SetScores, summary: Summary) -> list[str]:
     """Gives a set's heading, table and what its columns mean, as Markdown lines."""
     low, high = summary.interval
     heads = ["", "scored", "SI-SNR", "SI-SNRi", "95 % interval", "median SI-SNRi", "SI-SNRi below 0"]
@@ -132,9 +132,9 @@ def set_table(name: str, corpus: str, summary: Summary) -> list[str]:
         model += [_db(summary.sdr), _db(summary.sdri)]
     rows = [heads, ["---"] * len(heads), mixture, model]
     return [
-        f"## Test set `{name}`: {summary.n_scored} scored of {summary.n_utts}",
+        f"## Test set `{scores.name}`: {summary.n_scored} scored of {summary.n_utts}",
         "",
-        f"Corpus: {corpus}.",
+        f"Corpus: {scores.corpus}. Checkpoint: {scores.checkpoint}.",
         "",
         *("| " + " | ".join(row) + " |" for row in rows),
         "",
@@ -176,7 +176,7 @@ def _model_facts(path: Path) -> list[tuple[str, str]]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         facts = [("parameters", f"{int(values['parameters']):,}".replace(",", " "))] if "parameters" in values else []
-        return facts + ([("checkpoint", f"epoch {int(values['epoch'])}")] if "epoch" in values else [])
+        return facts + ([("best epoch", str(int(values["epoch"])))] if "epoch" in values else [])
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: not what training writes ({error}); train again or remove it") from error
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -40,12 +41,14 @@ class SetScores:
         n_utts: the number of keys in the data directory, however many were scored.
         rows: a score for each utterance and source.
         corpus: what the set was made from, as its data directory says.
+        checkpoint: what separated it, as decoding noted.
     """
 
     name: str
     n_utts: int
     rows: tuple[SourceScore, ...]
     corpus: str = "not stated"
+    checkpoint: str = "not stated"
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,17 @@ def score_set(
     rows = [row for scored in parallel_map(score, utterances, nj=nj, title=f"score {name}") for row in scored]
     statement = Path(data_dir) / CORPUS
     corpus = statement.read_text(encoding="utf-8").strip() if statement.is_file() else SetScores.corpus
-    return SetScores(name, len(utterances), tuple(rows), corpus)
+    return SetScores(name, len(utterances), tuple(rows), corpus, _checkpoint(Path(separated_dir)))
+
+
+def _checkpoint(separated_dir: Path) -> str:
+    """Gives name and checksum of the checkpoint from the head of decoding's journal."""
+    try:
+        with open(separated_dir / "made.jsonl", encoding="utf-8") as journal:
+            head = json.loads(journal.readline())
+        return f"{head['checkpoint']}, sha256 {head['sha256'][:12]}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return SetScores.checkpoint  # separated by something else
 
 
 def set_name(data_dir: str | os.PathLike) -> str:

@@ -75,9 +75,13 @@ class Trainer:
     def __init__(self, config: Config, *, train_dir: Path, valid_dir: Path, expdir: Path) -> None:
         self.config, self.experiment = config, Experiment(expdir)
         refuse_other_training(self.experiment.config, config)
-        self.valid = _checked_set(valid_dir, config)
+        self.valid, train = _checked_set(valid_dir, config), _checked_set(train_dir, config)
+        self.data = {str(manifest.path): manifest.source for manifest in (train, self.valid)}
+        self.max_samples = None if config.cv_maxlen is None else round(config.cv_maxlen * config.sample_rate)
+        if self.max_samples is not None and min(self.valid.num_samples) > self.max_samples:
+            raise InputError(f"{valid_dir}: no utterance is as short as cv_maxlen ({config.cv_maxlen} s)")
         self.batches = TrainBatches(
-            _checked_set(train_dir, config),
+            train,
             segment=round(config.segment * config.sample_rate),
             batch_size=config.batch_size,
             seed=config.seed,
@@ -87,7 +91,7 @@ class Trainer:
         self.whole = WholeUtterance(self.model)
         self.optimizer = make_optimizer(config, self.model)
         self.step = make_train_step(self.model, self.optimizer, num_spks=config.num_spks, clip_norm=config.clip_norm)
-        self.history = load_state(self.experiment.last, self.optimizer)
+        self.history = load_state(self.experiment.last, self.optimizer, self.data)
 
     def run(self) -> None:
         """Trains up to `config.epochs` and leaves the experiment's files."""
@@ -169,13 +173,10 @@ class Trainer:
 
     def _validate(self) -> tuple[float, float]:
         """Gives the mean loss and the mean SI-SNRi over the whole utterances of the validation set, in dB."""
-        max_samples = None if self.config.cv_maxlen is None else round(self.config.cv_maxlen * self.config.sample_rate)
         scores = [
             _utterance_scores(mixture, sources, self.whole.separate(mixture))
-            for mixture, sources in whole_utterances(self.valid, max_samples)
+            for mixture, sources in whole_utterances(self.valid, self.max_samples)
         ]
-        if not scores:
-            raise InputError(f"{self.valid.path}: no utterance is as short as cv_maxlen ({self.config.cv_maxlen} s)")
         if len(scores) < len(self.valid.keys) and not self.history:
             log.info("validation: %d of %d utterances, the others are longer", len(scores), len(self.valid.keys))
         reached, improvement = np.mean(scores, axis=0)
@@ -185,7 +186,7 @@ class Trainer:
         """Writes the best parameters before the state: a kill in between repeats the epoch and writes them again."""
         if improved:
             save_parameters(self.model, self.experiment.best)
-        save_state(self.experiment.last, self.optimizer, self.history)
+        save_state(self.experiment.last, self.optimizer, self.history, self.data)
         self._write_model_facts()
 
     def _write_model_facts(self) -> None:

@@ -24,7 +24,7 @@ ROWS = (
     SourceScore("d", 1, 0.0, 3.0),
     SourceScore("d", 2, 0.0, 3.0),
 )
-SCORES = SetScores("test", 4, ROWS, "mini, min mode")
+SCORES = SetScores("test", 4, ROWS, "mini, min mode", "best.ckpt, sha256 0123")
 
 
 def test_interval_of_a_large_sample_is_that_of_the_normal_distribution():
@@ -63,7 +63,7 @@ def test_summary_weighs_utterances():
 
 
 def test_table_has_the_mixture_and_the_model():
-    lines = set_table("test", "mini", summarise(SCORES))
+    lines = set_table(SCORES, summarise(SCORES))
     low, high = bootstrap_interval(np.array([3.0, -1.0, 7.0, 3.0]))
     assert lines[0] == "## Test set `test`: 4 scored of 4"
     assert lines[6] == "| unprocessed mixture | 4 of 4 | -0.75 | 0.00 | - | - | - |"
@@ -72,7 +72,8 @@ def test_table_has_the_mixture_and_the_model():
 
 def test_table_with_sdr():
     rows = (SourceScore("a", 1, 2.0, 2.0, 5.0, 4.0), SourceScore("a", 2, 2.0, 2.0, 6.0, 4.0))
-    lines = set_table("x", "mini", summarise(SetScores("x", 1, rows)))
+    scores = SetScores("x", 1, rows)
+    lines = set_table(scores, summarise(scores))
     assert lines[4].endswith("| SDR | SDRi |")
     assert lines[6].endswith("| 1.50 | 0.00 |")
     assert lines[7].endswith("| 5.50 | 4.00 |")
@@ -91,12 +92,12 @@ def test_results_say_what_was_run(tmp_path):
         "- seed: 7",
         "- signals: 16000 Hz, 2 sources",
         "- parameters: 1 234 567",
-        "- checkpoint: epoch 9",
+        "- best epoch: 9",
         "- device: CPU",
         "chunk_size 250",
         "mindaudio-ext 0.1.0",
         "## Test set `test`: 4 scored of 4",
-        "Corpus: mini, min mode.",
+        "Corpus: mini, min mode. Checkpoint: best.ckpt, sha256 0123.",
     ):
         assert fact in text
 

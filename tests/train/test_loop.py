@@ -1,6 +1,7 @@
 """Training on a small set: it learns, goes on exactly where it stopped, and refuses what does not fit."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ def trainer(sets, expdir, options):
 
 def tensors(path):
     stored = load_checkpoint(str(path))
-    return {name: value.asnumpy() for name, value in stored.items() if name != "history"}
+    return {name: value.asnumpy() for name, value in stored.items() if name != "progress"}
 
 
 def test_two_epochs_and_one_are_three_bit_for_bit(sets, tmp_path):
@@ -101,7 +102,20 @@ def test_sets_that_do_not_fit_are_refused(sets, tmp_path):
     with pytest.raises(InputError, match="8 utterances are fewer than batch_size"):
         trainer(sets, tmp_path, "batch_size=9")
     with pytest.raises(InputError, match=r"no utterance is as short as cv_maxlen"):
-        trainer(sets, tmp_path, "epochs=1 cv_maxlen=0.1").run()
+        trainer(sets, tmp_path, "epochs=1 cv_maxlen=0.1")
+
+
+def test_other_data_of_the_same_names_are_refused(sets, tmp_path):
+    trainer(sets, tmp_path / "exp", "epochs=1").run()
+    for name, other in (("train", "dev"), ("dev", "train")):
+        shutil.copytree(sets / other, tmp_path / "dump" / name)
+    with pytest.raises(InputError, match=r"dump/train: .*last\.ckpt was trained on other data"):
+        trainer(tmp_path / "dump", tmp_path / "exp", "epochs=2")
+
+
+def test_a_training_without_a_finished_epoch_may_change(sets, tmp_path):
+    save_config(load_config(BASE, None, [TINY, "epochs=1"]), tmp_path / "config.yaml")
+    trainer(sets, tmp_path, "epochs=1 lr=0.01").run()
 
 
 def test_a_damaged_state_is_named(sets, tmp_path):
