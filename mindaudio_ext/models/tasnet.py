@@ -73,12 +73,16 @@ class TasNet(nn.Cell):
         return ops.softmax(logits, axis=1)
 
 
-def build_model(config: Config) -> TasNet:
-    """Makes the model that a config describes.
+def build_model(config: Config) -> nn.Cell:
+    """Makes the model that a config describes: a `TasNet`, or one of MindAudio's own.
 
     Raises:
         InputError: the separator is not registered, or an option is wrong.
     """
+    if config.model != "tasnet":
+        from mindaudio_ext.models import mindaudio  # MindAudio takes a second to import
+
+        return mindaudio.build(config)
     return TasNet(
         separator=config.separator,
         separator_conf=config.separator_conf,
