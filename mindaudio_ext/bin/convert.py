@@ -87,7 +87,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     arguments.add_argument("input", type=Path, metavar="IN", help="a checkpoint, or with --to an experiment")
-    arguments.add_argument("output", type=Path, metavar="OUT", help="the experiment, or with --to a .pth; not there yet")
+    arguments.add_argument(
+        "output", type=Path, metavar="OUT", help="the experiment, or with --to a .pth; not there yet"
+    )
     arguments.add_argument("--to", choices=("asteroid",), help="convert an experiment to this toolkit")
     arguments.add_argument("--mapping", type=Path, metavar="FILE.yaml", help="what the model is, and how names change")
     arguments.add_argument("--sample_rate", type=int, metavar="HZ", help="for a file that does not say it")

@@ -84,8 +84,17 @@ _DPRNN = Architecture(
     },
     defaults={
         **_COMMON_DEFAULTS,
-        "n_filters": 64, "bn_chan": 128, "hid_size": 128, "chunk_size": 100, "hop_size": None, "n_repeats": 6,
-        "norm_type": "gLN", "mask_act": "sigmoid", "bidirectional": True, "rnn_type": "LSTM", "num_layers": 1,
+        "n_filters": 64,
+        "bn_chan": 128,
+        "hid_size": 128,
+        "chunk_size": 100,
+        "hop_size": None,
+        "n_repeats": 6,
+        "norm_type": "gLN",
+        "mask_act": "sigmoid",
+        "bidirectional": True,
+        "rnn_type": "LSTM",
+        "num_layers": 1,
         "dropout": 0.0,
     },  # fmt: skip
     rules=(
@@ -117,8 +126,16 @@ _CONV_TASNET = Architecture(
     },
     defaults={
         **_COMMON_DEFAULTS,
-        "n_filters": 512, "bn_chan": 128, "hid_chan": 512, "skip_chan": 128, "conv_kernel_size": 3, "n_blocks": 8,
-        "n_repeats": 3, "norm_type": "gLN", "mask_act": "sigmoid", "causal": False,
+        "n_filters": 512,
+        "bn_chan": 128,
+        "hid_chan": 512,
+        "skip_chan": 128,
+        "conv_kernel_size": 3,
+        "n_blocks": 8,
+        "n_repeats": 3,
+        "norm_type": "gLN",
+        "mask_act": "sigmoid",
+        "causal": False,
     },  # fmt: skip
     rules=(
         *_FILTERBANK,
@@ -155,7 +172,12 @@ _LSTM_TASNET = Architecture(
     },
     defaults={
         **_COMMON_DEFAULTS,
-        "n_filters": 64, "n_layers": 4, "hid_size": 512, "dropout": 0.3, "mask_act": "sigmoid", "bidirectional": True,
+        "n_filters": 64,
+        "n_layers": 4,
+        "hid_size": 512,
+        "dropout": 0.3,
+        "mask_act": "sigmoid",
+        "bidirectional": True,
     },  # fmt: skip
     rules=(
         Rule("encoder.filterbank._filters", "encoder.weight", _FILTERS),  # the next one again
@@ -180,8 +202,17 @@ _DPTNET = Architecture(
     },
     defaults={
         **_COMMON_DEFAULTS,
-        "n_filters": 64, "n_heads": 4, "ff_hid": 256, "chunk_size": 100, "hop_size": None, "n_repeats": 6,
-        "norm_type": "gLN", "mask_act": "relu", "bidirectional": True, "dropout": 0.0, "encoder_activation": "relu",
+        "n_filters": 64,
+        "n_heads": 4,
+        "ff_hid": 256,
+        "chunk_size": 100,
+        "hop_size": None,
+        "n_repeats": 6,
+        "norm_type": "gLN",
+        "mask_act": "relu",
+        "bidirectional": True,
+        "dropout": 0.0,
+        "encoder_activation": "relu",
     },  # fmt: skip
     rules=(
         *_FILTERBANK,
@@ -266,7 +297,9 @@ def _arguments(arguments: Any, architecture: Architecture, source: str) -> dict[
     known |= {"sample_rate", "n_src", "in_chan", "out_chan"}
     for name, value in arguments.items():
         if name not in known and value not in (None, False, 0):
-            raise InputError(f"{source}: argument {name}={value!r} of the model is unknown here{near(str(name), known)}")
+            raise InputError(
+                f"{source}: argument {name}={value!r} of the model is unknown here{near(str(name), known)}"
+            )
     return {**architecture.defaults, **arguments}
 
 

@@ -55,9 +55,7 @@ def write_experiment(
     return n_parameters
 
 
-def fill(
-    model: nn.Cell, parameters: Mapping[str, np.ndarray], *, source: str, zeros: tuple[str, ...] = ()
-) -> None:
+def fill(model: nn.Cell, parameters: Mapping[str, np.ndarray], *, source: str, zeros: tuple[str, ...] = ()) -> None:
     """Sets all parameters of a model; axes of one may be there or not.
 
     Raises:

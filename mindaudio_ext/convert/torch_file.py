@@ -50,7 +50,9 @@ def read_torch_file(path: str | os.PathLike) -> Any:
             return _read_zip(file) if file.read(4) == ZIP_START else _read_legacy(file)
         except OSError:
             raise
-        except Exception as error:  # what damaged pickles raise has no end: IndexError, AttributeError, MemoryError, ...
+        except (
+            Exception
+        ) as error:  # what damaged pickles raise has no end: IndexError, AttributeError, MemoryError, ...
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"{path}: not a whole PyTorch checkpoint: {reason[:200]}") from error
 

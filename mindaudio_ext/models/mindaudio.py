@@ -90,7 +90,9 @@ class TasNet(tasnet.TasNet):
         n_batch, n_samples = mixture.shape
         n_frames = (n_samples + self.L - 1) // self.L
         silence = ops.zeros((n_batch, self.L - 1), mixture.dtype)
-        frames = ops.concat((mixture, silence), axis=1)[:, : n_frames * self.L].reshape(n_batch, -1, self.L)  # [B, L, K]
+        frames = ops.concat((mixture, silence), axis=1)[:, : n_frames * self.L].reshape(
+            n_batch, -1, self.L
+        )  # [B, L, K]
         features, levels = self.encoder(frames)  # [B, L, N], [B, L, 1]
         estimates = self.decoder(features, self.separator(features), levels)  # [B, C, L, K]
         return estimates.reshape(n_batch, self.nspk, -1)[:, :, :n_samples]

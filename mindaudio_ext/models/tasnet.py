@@ -83,13 +83,18 @@ def build_model(config: Config) -> nn.Cell:
         from mindaudio_ext.models import mindaudio  # MindAudio takes a second to import
 
         return mindaudio.build(config)
-    return TasNet(
-        separator=config.separator,
-        separator_conf=config.separator_conf,
-        num_spks=config.num_spks,
-        n_filters=config.n_filters,
-        kernel_size=config.kernel_size,
-        stride=config.stride,
-        encoder_activation=config.encoder_activation,
-        mask_activation=config.mask_activation,
-    )
+    return TasNet(**tasnet_arguments(config))
+
+
+def tasnet_arguments(config: Config) -> dict[str, Any]:
+    """Gives the arguments of `TasNet` that a config describes."""
+    return {
+        "separator": config.separator,
+        "separator_conf": config.separator_conf,
+        "num_spks": config.num_spks,
+        "n_filters": config.n_filters,
+        "kernel_size": config.kernel_size,
+        "stride": config.stride,
+        "encoder_activation": config.encoder_activation,
+        "mask_activation": config.mask_activation,
+    }
