@@ -401,9 +401,9 @@ def _check_mindaudio(
     """Refuses what MindAudio's models would not read (unless base says the same), or cannot do."""
     model = merged["model"].value
     for key, entry in (item for layer in layers[1:] for item in layer.items()):
-        if key in TASNET_KEYS or key.startswith("separator_conf."):
-            if key not in layers[0] or entry.value != layers[0][key].value:
-                raise InputError(f"{entry.where}: model '{model}' does not read it; its options stand in model_conf")
+        unread = key in TASNET_KEYS or key.startswith("separator_conf.")
+        if unread and (key not in layers[0] or entry.value != layers[0][key].value):
+            raise InputError(f"{entry.where}: model '{model}' does not read it; its options stand in model_conf")
     kernel_size = merged["kernel_size"]
     if model == "mindaudio.conv_tasnet" and kernel_size.value % 2:
         raise InputError(f"{kernel_size.where}: must be even for model '{model}', got {kernel_size.value}")

@@ -45,10 +45,7 @@ def _from_elsewhere(args: argparse.Namespace) -> None:
     _set_up_mindspore()
     from mindaudio_ext.convert.experiment import write_experiment
 
-    if args.mapping:
-        parameters = mapped_parameters(args.input, mapping)
-    else:
-        parameters = asteroid.our_parameters(content, source)
+    parameters = mapped_parameters(args.input, mapping) if args.mapping else asteroid.our_parameters(content, source)
     n_parameters = write_experiment(args.output, values, parameters, source=source, zeros=zeros)
     print(f"{args.output}: {values.get('separator', 'model')}, {n_parameters} parameters, from {source}")
 

@@ -1,7 +1,7 @@
 """Asteroid's models and ours: which of their arguments is which of our config keys, and how parameters are called.
 
-What `serialize()` of Asteroid 0.3 to 0.7 saves is a dictionary of `model_name`, `model_args` and `state_dict`. The four
-models below are the same networks on both sides; what a model of theirs can and ours cannot (and the reverse) is refused.
+What Asteroid's `serialize()` saves is a dictionary of `model_name`, `model_args` and `state_dict`. The four models
+below are the same networks on both sides; what one of theirs can and ours cannot, and the reverse, is refused.
 """
 
 from collections import OrderedDict
@@ -96,7 +96,7 @@ _DPRNN = Architecture(
         "rnn_type": "LSTM",
         "num_layers": 1,
         "dropout": 0.0,
-    },  # fmt: skip
+    },
     rules=(
         *_FILTERBANK,
         *_BOTTLENECK,
@@ -136,7 +136,7 @@ _CONV_TASNET = Architecture(
         "norm_type": "gLN",
         "mask_act": "sigmoid",
         "causal": False,
-    },  # fmt: skip
+    },
     rules=(
         *_FILTERBANK,
         *_BOTTLENECK,
@@ -178,7 +178,7 @@ _LSTM_TASNET = Architecture(
         "dropout": 0.3,
         "mask_act": "sigmoid",
         "bidirectional": True,
-    },  # fmt: skip
+    },
     rules=(
         Rule("encoder.filterbank._filters", "encoder.weight", _FILTERS),  # the next one again
         Rule("encoder.encoder_relu.filterbank._filters", "encoder.weight", _FILTERS),
@@ -213,7 +213,7 @@ _DPTNET = Architecture(
         "bidirectional": True,
         "dropout": 0.0,
         "encoder_activation": "relu",
-    },  # fmt: skip
+    },
     rules=(
         *_FILTERBANK,
         Rule("masker.input_layer.*", "separator.input.*"),

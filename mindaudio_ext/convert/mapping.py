@@ -14,8 +14,8 @@
     key: model                                    # where the file keeps the parameters, when not at the top
 
 Values are copied as they are. Axes of one may be there or not; everything else about a shape must agree. A mapping can
-only bridge names: a network that computes something else than ours gives other estimates under any names. MindSpore's own
-`.ckpt` files are read too.
+only bridge names: a network that computes something else than ours gives other estimates under any names. MindSpore's
+`.ckpt` files are read too; what the parameters of other MindSpore projects are called, their code must tell.
 """
 
 import os

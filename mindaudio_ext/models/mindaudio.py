@@ -1,12 +1,12 @@
 """MindAudio 0.3's own Conv-TasNet and TasNet, wrapped so that they take and give waveforms of any length.
 
-In a conf: `model: mindaudio.conv_tasnet` or `model: mindaudio.tasnet`, with options in `model_conf`. Limits that remain,
-because they are MindAudio's:
+In a conf: `model: mindaudio.conv_tasnet` or `model: mindaudio.tasnet`, with options in `model_conf`. These limits are
+MindAudio's and remain:
 
 - Conv-TasNet: its normalisations have a scale of 1 and a shift of 0 that are not trained; `causal`, `norm_type` and
   `mask_nonlinear` have no effect there and are not offered. B, H, P, X and R are the paper's letters.
-- TasNet: its LSTM runs forwards only (`bidirectional` crashes), and frames do not overlap. `separator.new_lstm` is in its
-  checkpoints but in no computation; it is not trained here.
+- TasNet: its LSTM runs forwards only (`bidirectional` crashes), and frames do not overlap. `separator.new_lstm` is a
+  parameter that it never uses; it is in the checkpoints and not trained.
 """
 
 from typing import Any
@@ -19,8 +19,10 @@ from mindaudio_ext.layers.chunk import overlap_add
 
 
 class ConvTasNet(conv_tasnet.ConvTasNet):
-    """MindAudio's Conv-TasNet with another overlap-add: its own is a float16 matrix for 4 s at 8 kHz, which MindSpore 2.10
-    refuses, and it adds the two halves of each frame to each other, not to the neighbours'.
+    """MindAudio's Conv-TasNet with another overlap-add.
+
+    Its own is a float16 matrix for 4 s at 8 kHz, which MindSpore 2.10 refuses, and which adds the two halves of a frame
+    to each other, not to its neighbours'.
 
     Args:
         num_spks: sources, C.
