@@ -193,7 +193,7 @@ def theirs(tmp_path):
             ["net.net.#.intra_linear.*", "separator.blocks.#.intra_dense.*"],
             ["net.net.#.inter_linear.*", "separator.blocks.#.inter_dense.*"],
             ["net.net.#.*", "separator.blocks.#.*"],
-            ["net.first_out.0.weight", "separator.prelu.w"],
+            ["net.first_out.0.weight", "separator.prelu.weight"],
             ["net.first_out.1.*", "separator.expand.*"],
             ["net.net_out.0.*", "separator.output.*"],
             ["net.net_gate.0.*", "separator.gate.*"],
