@@ -264,11 +264,11 @@ def config_values(content: Mapping[str, Any], source: str, *, sample_rate: int |
     if rate is None:
         raise InputError(f"{source}: does not say its sample rate; give --sample_rate")
     if sample_rate not in (None, rate):
-        raise InputError(f"{source}: its sample rate is {rate:g} Hz, not --sample_rate {sample_rate}")
+        raise InputError(f"{source}: its sample rate is {rate} Hz, not --sample_rate {sample_rate}")
     if "n_src" not in arguments:
         raise InputError(f"{source}: model_args has no n_src, the number of sources")
     return {
-        "sample_rate": int(rate) if rate == int(rate) else rate,
+        "sample_rate": int(rate) if isinstance(rate, float) and rate.is_integer() else rate,
         "num_spks": arguments["n_src"],
         "n_filters": arguments["n_filters"],
         "kernel_size": arguments["kernel_size"],
@@ -296,6 +296,8 @@ def _arguments(arguments: Any, architecture: Architecture, source: str) -> dict[
     known = {*architecture.defaults, *architecture.options, *architecture.fixed}
     known |= {"sample_rate", "n_src", "in_chan", "out_chan"}
     for name, value in arguments.items():
+        if not isinstance(value, (str, int, float, type(None))):
+            raise InputError(f"{source}: argument {name} of the model is a {type(value).__name__}, not one value")
         if name not in known and value not in (None, False, 0):
             raise InputError(
                 f"{source}: argument {name}={value!r} of the model is unknown here{near(str(name), known)}"
