@@ -14,7 +14,7 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor
 from tqdm import tqdm
 
 from mindaudio_ext.config import Config, read_resolved, save_config
