@@ -11,8 +11,8 @@ from mindaudio_ext.layers.dense import dense
 class SelfAttention(nn.Cell):
     """Several heads of scaled dot-product attention, each frame to all frames of its sequence.
 
-    Vaswani et al., "Attention is all you need", NeurIPS 2017, section 3.2. Parameters and their initial values are those
-    of PyTorch's MultiheadAttention.
+    Vaswani et al., "Attention is all you need", NeurIPS 2017, section 3.2. Parameters and their initial values are
+    those of PyTorch's MultiheadAttention.
 
     Args:
         width: channels, F; a multiple of n_heads.

@@ -1,5 +1,5 @@
-"""DPTNet, the dual-path transformer: Chen, Mao and Liu, "Dual-path transformer network: direct context-aware modeling for
-end-to-end monaural speech separation", Interspeech 2020.
+"""DPTNet, the dual-path transformer: Chen, Mao and Liu, "Dual-path transformer network: direct context-aware modeling
+for end-to-end monaural speech separation", Interspeech 2020.
 
 features [B, L, N] -> norm -> chunks [B, S, K, F] -> blocks (transformer within chunks, transformer across chunks)
 -> N features a source -> overlap-add -> gated output -> mask logits [B, C, L, N]
@@ -20,7 +20,8 @@ class DPTNet(nn.Cell):
     Args:
         input_size: features, N.
         num_spks: sources, C.
-        n_heads: attention heads. When N is no multiple of it, a dense layer first brings N to the next one, F; else F = N.
+        n_heads: attention heads. When N is no multiple of it, a dense layer first widens N to the next one, F;
+            otherwise F = N.
         hidden_size: LSTM units a direction.
         chunk_size: frames in a chunk, K; about sqrt(2 L) is DPRNN's advice.
         hop_size: frames between two chunks; half a chunk when None.

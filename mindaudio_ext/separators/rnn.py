@@ -1,5 +1,5 @@
-"""TasNet's first separator, a stack of LSTM layers: Luo and Mesgarani, "TasNet: time-domain audio separation network for
-real-time, single-channel speech separation", ICASSP 2018.
+"""TasNet's first separator, a stack of LSTM layers: Luo and Mesgarani, "TasNet: time-domain audio separation network
+for real-time, single-channel speech separation", ICASSP 2018.
 
 features [B, L, N] -> norm -> LSTM layers [B, L, D H] -> mask logits [B, C, L, N]
 

@@ -115,7 +115,7 @@ def test_causal_does_not_look_ahead(norm):
 def test_refuses_what_cannot_be():
     with pytest.raises(InputError, match=r"causal.*cLN or cgLN"):
         make(causal=True)
-    with pytest.raises(InputError, match="kernel_size.*odd"):
+    with pytest.raises(InputError, match=r"kernel_size.*odd"):
         make(kernel_size=4)
     with pytest.raises(InputError, match="norm"):
         make(norm="bN")
