@@ -163,8 +163,12 @@ class DepthwiseConv(nn.Cell):
         self.bias = Parameter(initializer(scale, (n_channels,), mstype.float32), name="bias")
 
     def construct(self, x: Tensor) -> Tensor:
-        n_frames = x.shape[1]
-        x = ops.pad(x, (0, 0, self.n_before, self.n_after))
+        n_batch, n_frames, width = x.shape
+        # Not ops.pad, whose gradient MindSpore 2.10 gets wrong from a graph's second run on.
+        if self.n_before > 0:
+            x = ops.concat((ops.zeros((n_batch, self.n_before, width), x.dtype), x), axis=1)
+        if self.n_after > 0:
+            x = ops.concat((x, ops.zeros((n_batch, self.n_after, width), x.dtype)), axis=1)
         y = self.bias
         for tap in range(self.kernel_size):
             start = tap * self.dilation

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
 from mindaudio_ext.convert.torch_file import read_torch_file
 from mindaudio_ext.losses.pit import PITLoss
@@ -104,17 +104,19 @@ class Adam:
 
     def __init__(self, parameters):
         self.parameters = parameters
+        self.values = [parameter.asnumpy().astype(np.float64) for parameter in parameters]
         self.first = self.second = [0.0] * len(parameters)
         self.n_steps = 0
 
     def step(self, grads):
         self.n_steps += 1
-        factor = min(1.0, 5.0 / np.sqrt(sum((grad.astype(np.float64) ** 2).sum() for grad in grads)))
+        grads = [grad.astype(np.float64) for grad in grads]
+        factor = min(1.0, 5.0 / np.sqrt(sum((grad**2).sum() for grad in grads)))
         self.first = [0.9 * m + 0.1 * factor * grad for m, grad in zip(self.first, grads)]
         self.second = [0.999 * v + 0.001 * (factor * grad) ** 2 for v, grad in zip(self.second, grads)]
-        for parameter, m, v in zip(self.parameters, self.first, self.second):
-            direction = m / (1 - 0.9**self.n_steps) / (np.sqrt(v / (1 - 0.999**self.n_steps)) + 1e-8)
-            parameter.set_data(Tensor((parameter.asnumpy() - 1e-3 * direction).astype(np.float32)))
+        for value, parameter, m, v in zip(self.values, self.parameters, self.first, self.second):
+            value -= 1e-3 * m / (1 - 0.9**self.n_steps) / (np.sqrt(v / (1 - 0.999**self.n_steps)) + 1e-8)
+            ops.assign(parameter, Tensor(value.astype(np.float32)))
 
 
 def gradients(model):

@@ -11,7 +11,7 @@ from golden import (
     noise,
     tasnet,
 )
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 
 RENAMED = (  # Asteroid's names are ours after these replacements, in order
     ("encoder.encoder_sig.filterbank._filters", "encoder.gate_weight"),
@@ -46,7 +46,7 @@ class StoredDropout(nn.Cell):
         self.factors = Parameter(Tensor(np.ones(self.shape, np.float32)), name="factors", requires_grad=False)
 
     def draw(self):
-        self.factors.set_data(Tensor((next(self.drawn) / 0.7).astype(np.float32)))
+        ops.assign(self.factors, Tensor((next(self.drawn) / 0.7).astype(np.float32)))
 
     def construct(self, x):
         return x * self.factors
