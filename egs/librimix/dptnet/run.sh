@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# DPTNet on LibriMix. The options are those of the engine, the root's run.sh, and of local/librimix_data.sh; --help lists both.
+# DPTNet on LibriMix. The options are those of the engine, the root's run.sh, and of local/librimix_data.sh;
+# --help lists both.
 set -euo pipefail
 
 here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
