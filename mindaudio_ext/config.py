@@ -60,7 +60,7 @@ class Config:
     n_filters: int = _key(low=1)
     kernel_size: int = _key(low=2)
     stride: int | None = _key(low=1)
-    encoder_activation: str = _key(choices=("linear", "relu"))
+    encoder_activation: str = _key(choices=("linear", "relu", "gated"))
     mask_activation: str = _key(choices=("relu", "sigmoid", "softmax"))
     seed: int = _key(low=0, high=2**31 - 1)
     epochs: int = _key(low=1)
@@ -137,6 +137,18 @@ SEPARATOR_LIMITS: dict[str, dict[str, Limits]] = {
         "chunk_size": Limits(low=2, even=True),
         "rnn_type": Limits(choices=("LSTM",)),
         "norm": Limits(choices=("gLN",)),
+        "dropout": Limits(low=0, below=1),
+    },
+    "tcn": {
+        "skip_size": Limits(low=0),
+        "norm": Limits(choices=("gLN", "cLN", "cgLN")),
+    },
+    "rnn": {
+        "dropout": Limits(low=0, below=1),
+    },
+    "dptnet": {
+        "chunk_size": Limits(low=2),
+        "norm": Limits(choices=("gLN", "cLN", "cgLN")),
         "dropout": Limits(low=0, below=1),
     },
 }

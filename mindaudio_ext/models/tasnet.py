@@ -25,7 +25,7 @@ class TasNet(nn.Cell):
         n_filters: encoder filters, N.
         kernel_size: samples of a filter.
         stride: samples between frames; half of kernel_size when None.
-        encoder_activation: "linear" or "relu".
+        encoder_activation: "linear", "relu" or "gated".
         mask_activation: "relu", "sigmoid" or "softmax" (over the sources).
 
     Inputs:

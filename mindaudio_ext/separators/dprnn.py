@@ -5,14 +5,12 @@ features [B, L, N] -> norm, bottleneck -> chunks [B, S, K, F] -> blocks (RNN wit
 -> one copy a source -> overlap-add -> gated output -> mask logits [B, C, L, N]
 """
 
-import math
-
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import Uniform
 
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.layers.activation import PReLU
 from mindaudio_ext.layers.chunk import overlap_add, split
+from mindaudio_ext.layers.dense import dense
 from mindaudio_ext.layers.norm import make_norm
 from mindaudio_ext.layers.rnn import LSTM
 
@@ -138,9 +136,3 @@ class DualPathBlock(nn.Cell):
         y = x.transpose(1, 0, 2, 3).reshape(n_chunks, n_batch * size, width)  # [S, B * K, F]
         y = self.inter_dense(self.inter_rnn(y)).reshape(-1, n_batch, size, width)  # [S, B, K, F]
         return x + self.inter_norm(y.transpose(1, 0, 2, 3))  # [B, S, K, F]
-
-
-def dense(n_in: int, n_out: int, *, has_bias: bool = True) -> nn.Dense:
-    """A dense layer with PyTorch's initial values."""
-    scale = Uniform(1.0 / math.sqrt(n_in))
-    return nn.Dense(n_in, n_out, weight_init=scale, bias_init=scale if has_bias else None, has_bias=has_bias)
