@@ -13,7 +13,7 @@ from mindspore.common.initializer import Uniform
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.layers.chunk import overlap_add, split
 from mindaudio_ext.layers.norm import make_norm
-from mindaudio_ext.layers.rnn import LSTM
+from mindaudio_ext.layers.rnn import RNN
 
 
 class DPRNN(nn.Cell):
@@ -25,12 +25,13 @@ class DPRNN(nn.Cell):
         bottleneck_size: channels between the blocks, F.
         hidden_size: RNN units a direction.
         chunk_size: frames in a chunk, K; about sqrt(2 L) is the paper's advice.
-        hop_size: frames between two chunks; half a chunk when None.
+        hop_size: frames between two chunks, at most K; half a chunk when None.
         n_blocks: dual-path blocks.
-        rnn_type: "LSTM".
-        norm: "gLN".
-        bidirectional: whether the RNN across chunks also runs backwards. The one within chunks always does.
-        dropout: between the layers of an RNN.
+        rnn_type: "LSTM", "GRU" or "RNN" (tanh).
+        norm: "gLN", "cLN", "cgLN" or "LN"; `layers.norm` says what they are.
+        bidirectional: whether the RNN across chunks also runs backwards. The one within chunks always does. Without it, and
+            with another norm than gLN, a frame depends on the future only through the chunks it is in.
+        dropout: share of values dropped between the layers of an RNN in training; of use from two layers on.
         rnn_layers: layers in each RNN.
 
     Inputs:
@@ -60,12 +61,12 @@ class DPRNN(nn.Cell):
         rnn_layers: int = 1,
     ) -> None:
         super().__init__()
-        if rnn_type.upper() != "LSTM":
-            raise InputError(f"separator_conf.rnn_type: no RNN is called {rnn_type!r}; known: LSTM")
         self.num_spks = num_spks
         self.chunk_size = chunk_size
         self.hop_size = chunk_size // 2 if hop_size is None else hop_size
-        rnn = {"hidden_size": hidden_size, "num_layers": rnn_layers, "dropout": dropout}
+        if not 1 <= self.hop_size <= chunk_size:
+            raise InputError(f"separator_conf.hop_size: must be 1 to chunk_size ({chunk_size}), got {self.hop_size}")
+        rnn = {"rnn_type": rnn_type, "hidden_size": hidden_size, "num_layers": rnn_layers, "dropout": dropout}
 
         self.input_norm = make_norm(norm, input_size)
         self.bottleneck = dense(input_size, bottleneck_size)
@@ -103,6 +104,7 @@ class DualPathBlock(nn.Cell):
 
     Args:
         width: channels, F.
+        rnn_type: "LSTM", "GRU" or "RNN".
         hidden_size: RNN units a direction.
         num_layers: layers in each RNN.
         dropout: between these layers.
@@ -117,14 +119,22 @@ class DualPathBlock(nn.Cell):
     """
 
     def __init__(
-        self, width: int, *, hidden_size: int, num_layers: int, dropout: float, norm: str, bidirectional: bool
+        self,
+        width: int,
+        *,
+        rnn_type: str,
+        hidden_size: int,
+        num_layers: int,
+        dropout: float,
+        norm: str,
+        bidirectional: bool,
     ) -> None:
         super().__init__()
         rnn = {"num_layers": num_layers, "dropout": dropout}
-        self.intra_rnn = LSTM(width, hidden_size, bidirectional=True, **rnn)
+        self.intra_rnn = RNN(rnn_type, width, hidden_size, bidirectional=True, **rnn)
         self.intra_dense = dense(2 * hidden_size, width)
         self.intra_norm = make_norm(norm, width)
-        self.inter_rnn = LSTM(width, hidden_size, bidirectional=bidirectional, **rnn)
+        self.inter_rnn = RNN(rnn_type, width, hidden_size, bidirectional=bidirectional, **rnn)
         self.inter_dense = dense((2 if bidirectional else 1) * hidden_size, width)
         self.inter_norm = make_norm(norm, width)
 
