@@ -56,6 +56,12 @@ def backward(
     return d_gates, d_w, d_b
 
 
+def backward_flat(*arguments: np.ndarray) -> np.ndarray:
+    """Gives what `backward` gives as one vector: of `w_hh`, of `b_hh`, of `gates`."""
+    d_gates, d_w, d_b = backward(*arguments)
+    return np.concatenate((d_w.ravel(), d_b.ravel(), d_gates.ravel()))
+
+
 def _steps(n_steps: int, direction: int) -> range:
     return range(n_steps) if direction == 0 else range(n_steps - 1, -1, -1)
 

@@ -9,6 +9,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from mindaudio_ext.layers import gru_numpy
+from mindaudio_ext.layers.activation import tanh
 
 
 class LSTMOnCPU(nn.Cell):
@@ -145,30 +146,25 @@ class GRUOnCPU(nn.Cell):
 
 
 class _GRURecurrence(nn.Cell):
-    """The inputs' part of the gates, [T, B, D * 3H], with w_hh and b_hh to outputs, [T, B, D * H]."""
+    """The inputs' part of the gates, [T, B, D * 3H], with w_hh and b_hh to outputs, [T, B, D * H].
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.forward = ops.Custom(gru_numpy.forward, _output_shape, _first_type, func_type="pyfunc")
-        self.backward = ops.Custom(gru_numpy.backward, _first_three, _first_three, func_type="pyfunc")
+    The calls to NumPy are left to MindSpore's interpreter inside the graph, which follows any shape. (`ops.Custom` would
+    keep the first shape, and is slower.) It does not know their results' shapes, hence the reshapes.
+    """
 
     def construct(self, gates: Tensor, w_hh: Tensor, b_hh: Tensor) -> Tensor:
-        return self.forward(gates, w_hh, b_hh)
+        outputs = Tensor(gru_numpy.forward(gates.asnumpy(), w_hh.asnumpy(), b_hh.asnumpy()))
+        return ops.reshape(outputs, (ops.shape(gates)[0], ops.shape(gates)[1], w_hh.shape[0] * w_hh.shape[2]))
 
     def bprop(self, gates: Tensor, w_hh: Tensor, b_hh: Tensor, outputs: Tensor, d_outputs: Tensor) -> tuple:
-        return self.backward(gates, w_hh, b_hh, outputs, d_outputs)
-
-
-def _output_shape(gates: list[int], w_hh: list[int], b_hh: list[int]) -> list[int]:
-    return [gates[0], gates[1], w_hh[0] * w_hh[2]]
-
-
-def _first_type(gates: ms.Type, w_hh: ms.Type, b_hh: ms.Type) -> ms.Type:
-    return gates
-
-
-def _first_three(gates: object, w_hh: object, b_hh: object, outputs: object, d_outputs: object) -> tuple:
-    return gates, w_hh, b_hh
+        d_all = Tensor(
+            gru_numpy.backward_flat(
+                gates.asnumpy(), w_hh.asnumpy(), b_hh.asnumpy(), outputs.asnumpy(), d_outputs.asnumpy()
+            )
+        )
+        n_w, n_b = w_hh.size, b_hh.size
+        d_w, d_b = ops.reshape(d_all[:n_w], w_hh.shape), ops.reshape(d_all[n_w : n_w + n_b], b_hh.shape)
+        return ops.reshape(d_all[n_w + n_b :], ops.shape(gates)), d_w, d_b
 
 
 class GRUByLoop(nn.Cell):
@@ -194,7 +190,7 @@ class GRUByLoop(nn.Cell):
         while t < n_steps:
             from_x, from_h = ops.gather(gates, t, 0), ops.bmm(h, weight) + bias  # [D, B, 3H]
             rz = ops.sigmoid(from_x[..., : 2 * size] + from_h[..., : 2 * size])
-            n = ops.tanh(from_x[..., 2 * size :] + rz[..., :size] * from_h[..., 2 * size :])
+            n = tanh(from_x[..., 2 * size :] + rz[..., :size] * from_h[..., 2 * size :])
             h = n + rz[..., size:] * (h - n)
             outputs = ops.tensor_scatter_update(outputs, t.reshape(1, 1), h.expand_dims(0))
             t = t + 1

@@ -11,6 +11,7 @@ from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import Uniform
 
 from mindaudio_ext.errors import InputError
+from mindaudio_ext.layers.activation import tanh
 from mindaudio_ext.layers.chunk import overlap_add, split
 from mindaudio_ext.layers.norm import make_norm
 from mindaudio_ext.layers.rnn import RNN
@@ -95,7 +96,7 @@ class DPRNN(nn.Cell):
         x = overlap_add(x.reshape(n_batch * self.num_spks, -1, self.chunk_size, width), self.hop_size)
         x = x[:, self.chunk_size : self.chunk_size + n_frames]  # [B * C, L, F]
 
-        x = ops.tanh(self.output(x)) * ops.sigmoid(self.gate(x))
+        x = tanh(self.output(x)) * ops.sigmoid(self.gate(x))
         return self.mask(x).reshape(n_batch, self.num_spks, n_frames, -1)  # [B, C, L, N]
 
 
