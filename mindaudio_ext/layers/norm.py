@@ -111,7 +111,8 @@ class CumulativeLayerNorm(_Norm):
     def construct(self, x: Tensor) -> Tensor:
         shape = x.shape
         steps = x.astype(ms.float32).reshape(shape[0], shape[1], -1)  # [B, S, K * N], or [B, L, N]
-        # Variances add up as those within the steps and that of their means: less is lost than with raw squares.
+        # Measured from the first step's mean, squares stay small beside the variance even where the mean is large.
+        steps = steps - steps[:, :1].mean(axis=2, keep_dims=True)
         step_mean = steps.mean(axis=2, keep_dims=True)  # [B, S, 1]
         within = ops.square(steps - step_mean).mean(axis=2, keep_dims=True)  # [B, S, 1]
         count = ops.cumsum(ops.ones_like(step_mean), 1)

@@ -22,8 +22,8 @@ def build_rnns_for(target: str) -> Iterator[None]:
     """Has the layers built inside the `with` run on `target`, not on the context's device.
 
     Args:
-        target: "CPU", "Ascend" (can be exported, though not run, on a CPU), or "portable": ordinary operators only, for a
-            MindIR that is loaded elsewhere. "CPU" and "portable" differ for the GRU alone.
+        target: "CPU", "Ascend" (can be exported, though not run, on a CPU), or "portable": what a CPU runs without
+            Python, for a MindIR. "CPU" and "portable" differ for the GRU alone.
 
     Raises:
         ValueError: there is no such target.

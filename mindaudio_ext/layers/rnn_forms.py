@@ -148,8 +148,8 @@ class GRUOnCPU(nn.Cell):
 class _GRURecurrence(nn.Cell):
     """The inputs' part of the gates, [T, B, D * 3H], with w_hh and b_hh to outputs, [T, B, D * H].
 
-    The calls to NumPy are left to MindSpore's interpreter inside the graph, which follows any shape. (`ops.Custom` would
-    keep the first shape, and is slower.) It does not know their results' shapes, hence the reshapes.
+    The calls to NumPy are left to MindSpore's interpreter inside the graph, which follows any shape; `ops.Custom` would
+    keep the first shape, and is slower. The interpreter does not know their results' shapes, hence the reshapes.
     """
 
     def construct(self, gates: Tensor, w_hh: Tensor, b_hh: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ class _GRURecurrence(nn.Cell):
 
 
 class GRUByLoop(nn.Cell):
-    """A GRU by ordinary operators in a loop of the graph: compiles fast for any length, runs slowly, can be exported."""
+    """A GRU by ordinary operators in a loop of the graph: compiles fast for any length and exports, but runs slowly."""
 
     def __init__(self, input_size: int, hidden_size: int, n_directions: int) -> None:
         super().__init__()

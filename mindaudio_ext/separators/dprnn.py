@@ -30,7 +30,7 @@ class DPRNN(nn.Cell):
         n_blocks: dual-path blocks.
         rnn_type: "LSTM", "GRU" or "RNN" (tanh).
         norm: "gLN", "cLN", "cgLN" or "LN"; `layers.norm` says what they are.
-        bidirectional: whether the RNN across chunks also runs backwards. The one within chunks always does. Without it, and
+        bidirectional: whether the RNN across chunks also runs backwards. The one within chunks always does. If not, and
             with another norm than gLN, a frame depends on the future only through the chunks it is in.
         dropout: share of values dropped between the layers of an RNN in training; of use from two layers on.
         rnn_layers: layers in each RNN.
@@ -101,7 +101,7 @@ class DPRNN(nn.Cell):
 
 
 class DualPathBlock(nn.Cell):
-    """An RNN along each chunk, then an RNN across the chunks, each followed by a dense layer, a norm and a residual sum.
+    """An RNN along each chunk, then one across the chunks, each followed by a dense layer, a norm and a residual sum.
 
     Args:
         width: channels, F.

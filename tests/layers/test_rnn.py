@@ -193,7 +193,9 @@ def test_what_ascend_is_handed_makes_the_same_rnn(kind, form, operator):
     assert np.abs(outputs - expected).max() < 5e-3
 
 
-@pytest.mark.parametrize(("kind", "operator"), [("LSTM", b"DynamicRNN"), ("RNN", b"DynamicRNN"), ("GRU", b"DynamicGRUV2")])
+@pytest.mark.parametrize(
+    ("kind", "operator"), [("LSTM", b"DynamicRNN"), ("RNN", b"DynamicRNN"), ("GRU", b"DynamicGRUV2")]
+)
 def test_the_ascend_form_is_exported_on_a_cpu(kind, operator, tmp_path):
     with build_rnns_for("Ascend"):
         rnn = RNN(kind, 5, 16)

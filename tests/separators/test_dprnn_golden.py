@@ -1,6 +1,6 @@
 """DPRNN against Asteroid 0.7's outputs, stored in tests/golden: estimate, loss, gradients, and five steps of Adam.
 
-The initial parameters are those of the `.pth` files; the `param/` arrays beside the outputs are those after the five steps.
+The initial parameters are those of the `.pth` files; the `param/` arrays in the `.npz` are those after the five steps.
 """
 
 from pathlib import Path
