@@ -149,20 +149,20 @@ class _GRURecurrence(nn.Cell):
     """The inputs' part of the gates, [T, B, D * 3H], with w_hh and b_hh to outputs, [T, B, D * H].
 
     The calls to NumPy are left to MindSpore's interpreter inside the graph, which follows any shape; `ops.Custom` would
-    keep the first shape, and is slower. The interpreter does not know their results' shapes, hence the reshapes.
+    keep the first shape, and is slower. The interpreter does not know what type and shape come back: hence the
+    `jit.typing` comments, which MindSpore reads, and the reshapes.
     """
 
     def construct(self, gates: Tensor, w_hh: Tensor, b_hh: Tensor) -> Tensor:
-        outputs = Tensor(gru_numpy.forward(gates.asnumpy(), w_hh.asnumpy(), b_hh.asnumpy()))
+        arrays = (gates.asnumpy(), w_hh.asnumpy(), b_hh.asnumpy())
+        outputs = Tensor(gru_numpy.forward(*arrays))  # @jit.typing: () -> tensor_type[float32]
         return ops.reshape(outputs, (ops.shape(gates)[0], ops.shape(gates)[1], w_hh.shape[0] * w_hh.shape[2]))
 
     def bprop(self, gates: Tensor, w_hh: Tensor, b_hh: Tensor, outputs: Tensor, d_outputs: Tensor) -> tuple:
-        d_all = Tensor(
-            gru_numpy.backward_flat(
-                gates.asnumpy(), w_hh.asnumpy(), b_hh.asnumpy(), outputs.asnumpy(), d_outputs.asnumpy()
-            )
-        )
+        arrays = (gates.asnumpy(), w_hh.asnumpy(), b_hh.asnumpy(), outputs.asnumpy(), d_outputs.asnumpy())
+        d_all = Tensor(gru_numpy.backward_flat(*arrays))  # @jit.typing: () -> tensor_type[float32]
         n_w, n_b = w_hh.size, b_hh.size
+        d_all = ops.reshape(d_all, (-1,))
         d_w, d_b = ops.reshape(d_all[:n_w], w_hh.shape), ops.reshape(d_all[n_w : n_w + n_b], b_hh.shape)
         return ops.reshape(d_all[n_w + n_b :], ops.shape(gates)), d_w, d_b
 

@@ -6,6 +6,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from mindaudio_ext.errors import InputError
+from mindaudio_ext.layers.rnn import build_rnns_for
 from mindaudio_ext.losses.pit import PITLoss
 from mindaudio_ext.models.tasnet import TasNet
 from mindaudio_ext.models.whole import WholeUtterance
@@ -133,6 +134,16 @@ def test_every_parameter_has_a_gradient_and_moves(rnn_type, norm):
         assert np.isfinite(grad.asnumpy()).all(), parameter.name
         assert np.abs(grad.asnumpy()).max() > 0, parameter.name
         assert np.abs(parameter.asnumpy() - before[parameter.name]).max() > 0, parameter.name
+
+
+def test_the_portable_gru_makes_the_same_network():
+    options = {"rnn_type": "GRU", "chunk_size": 20, "n_blocks": 2}
+    tasnet, mixture = model(**options), Tensor(speech(1, 803))
+    with build_rnns_for("portable"):
+        portable = model(**options)
+    ms.load_param_into_net(portable, {p.name: p for p in tasnet.get_parameters()}, strict_load=True)
+    expected = tasnet(mixture).asnumpy()
+    assert np.abs(portable(mixture).asnumpy() - expected).max() < 1e-5 * np.abs(expected).max()
 
 
 def test_wrong_options_are_refused():
