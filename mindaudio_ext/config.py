@@ -134,9 +134,9 @@ TASNET_KEYS = ("separator", "stride", "encoder_activation", "mask_activation")
 # What a separator's constructor cannot say by types and `Literal`. Any other whole number must be at least 1.
 SEPARATOR_LIMITS: dict[str, dict[str, Limits]] = {
     "dprnn": {
-        "chunk_size": Limits(low=2, even=True),
-        "rnn_type": Limits(choices=("LSTM",)),
-        "norm": Limits(choices=("gLN",)),
+        "chunk_size": Limits(low=2),
+        "rnn_type": Limits(choices=("LSTM", "GRU", "RNN")),
+        "norm": Limits(choices=("gLN", "cLN", "cgLN", "LN")),
         "dropout": Limits(low=0, below=1),
     },
     "tcn": {
@@ -378,6 +378,9 @@ def _separator_conf(merged: Mapping[str, _Entry]) -> dict[str, Any]:
     hop_size, chunk_size = values.get("hop_size"), values.get("chunk_size")
     if hop_size and chunk_size and hop_size > chunk_size:
         raise InputError(f"separator_conf.hop_size: must be at most chunk_size ({chunk_size}), got {hop_size}")
+    if chunk_size and "hop_size" in values and hop_size is None and chunk_size % 2:
+        where = merged["separator_conf.chunk_size"].where
+        raise InputError(f"{where}: must be even, because chunks overlap by half without a hop_size, got {chunk_size}")
     return values
 
 

@@ -132,7 +132,7 @@ def test_naming_another_scheduler_drops_the_options_of_the_first(conf):
         ("separator_conf.hidden_size=0", r"separator_conf\.hidden_size: must be at least 1"),
         ("separator_conf.bidirectional=1", r"separator_conf\.bidirectional: expected true or false, got 1"),
         ("separator_conf.dropout=1", r"separator_conf\.dropout: must be at least 0 and below 1"),
-        ("norm=bn", r"norm \(separator_conf\.norm\): expected one of gLN, got 'bn'"),
+        ("norm=bn", r"norm \(separator_conf\.norm\): expected one of gLN, cLN, cgLN, LN, got 'bn'"),
         ("separator=tcn separator_conf.skip_size=-1", r"separator_conf\.skip_size: must be at least 0, got -1"),
         ("separator=tcn norm=bn", r"separator_conf\.norm\): expected one of gLN, cLN, cgLN, got 'bn'"),
         ("separator=tcn K=4", r"separator 'tcn' has no option 'chunk_size'"),
@@ -250,3 +250,8 @@ def test_command_imports_nothing_heavy():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "dprnn\n[]\n"
+
+
+def test_an_odd_chunk_needs_a_hop():
+    config = load_config(BASE, None, ["separator_conf.chunk_size=251 separator_conf.hop_size=100"])
+    assert (config.separator_conf["chunk_size"], config.separator_conf["hop_size"]) == (251, 100)

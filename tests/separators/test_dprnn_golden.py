@@ -1,6 +1,6 @@
 """DPRNN against Asteroid 0.7's outputs, stored in tests/golden: estimate, loss, gradients, and five steps of Adam.
 
-The initial parameters are those of the `.pth` files; the `param/` arrays beside the outputs are those after five steps.
+The initial parameters are those of the `.pth` files; the `param/` arrays in the `.npz` are those after the five steps.
 """
 
 from pathlib import Path
@@ -26,6 +26,35 @@ MODELS = {
         "separator_conf": {"bottleneck_size": 6, "hidden_size": 5, "chunk_size": 50, "n_blocks": 1},
         "n_filters": 8,
         "kernel_size": 2,
+        "mask_activation": "sigmoid",
+    },
+    "dprnn_cln_gru_uni_3src": {
+        "num_spks": 3,
+        "separator_conf": {
+            "bottleneck_size": 6,
+            "hidden_size": 5,
+            "chunk_size": 24,
+            "n_blocks": 2,
+            "norm": "cLN",
+            "bidirectional": False,
+            "rnn_type": "GRU",
+        },
+        "n_filters": 8,
+        "kernel_size": 8,
+        "mask_activation": "sigmoid",
+    },
+    "dprnn_gln_rnn_hop": {
+        "separator_conf": {
+            "bottleneck_size": 6,
+            "hidden_size": 5,
+            "chunk_size": 20,
+            "hop_size": 10,
+            "n_blocks": 1,
+            "rnn_type": "RNN",
+            "rnn_layers": 2,
+        },
+        "n_filters": 8,
+        "kernel_size": 16,
         "mask_activation": "sigmoid",
     },
 }
@@ -54,7 +83,8 @@ def our_name(name: str) -> str:
 @pytest.fixture(params=MODELS)
 def case(request):
     golden = dict(np.load(GOLDEN / f"{request.param}.npz"))
-    model = TasNet(separator="dprnn", num_spks=2, stride=None, encoder_activation="linear", **MODELS[request.param])
+    options = {"num_spks": 2, "stride": None, "encoder_activation": "linear", **MODELS[request.param]}
+    model = TasNet(separator="dprnn", **options)
     parameters = {p.name: p for p in model.get_parameters()}
     state = read_torch_file(GOLDEN / f"{request.param}.pth")["state_dict"]
     theirs = {our_name(name): value for name, value in state.items()}
@@ -76,7 +106,7 @@ def test_estimate_loss_and_gradients(case):
     estimate = model(mixture).asnumpy()
     assert np.abs(estimate - golden["estimate"]).max() < 1e-5 * np.abs(golden["estimate"]).max()
 
-    loss_fn = PITLoss(2)
+    loss_fn = PITLoss(model.num_spks)
     grad_fn = ms.value_and_grad(lambda m, s, n: loss_fn(model(m), s, n), None, model.trainable_params())
     loss, grads = grad_fn(mixture, sources, lengths)
     assert abs(float(loss) - golden["loss"]) < 1e-4
@@ -90,7 +120,7 @@ def test_estimate_loss_and_gradients(case):
 def test_five_adam_steps(case):
     golden, model = case
     mixture, sources, lengths = batch(golden)
-    loss_fn = PITLoss(2)
+    loss_fn = PITLoss(model.num_spks)
     optimizer = nn.Adam(model.trainable_params(), 1e-3)
     grad_fn = ms.value_and_grad(lambda m, s, n: loss_fn(model(m), s, n), None, optimizer.parameters)
     losses = []
