@@ -12,7 +12,6 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindaudio_ext.config import Config, make_config, read_resolved, save_config
-from mindaudio_ext.convert.names import plain_name
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import write_text
 from mindaudio_ext.models.checkpoint import load_parameters, save_parameters
@@ -62,8 +61,7 @@ def fill(model: nn.Cell, parameters: Mapping[str, np.ndarray], *, source: str, z
     Raises:
         InputError: a parameter is missing, left over, of another shape, or not finite.
     """
-    wanted = {plain_name(parameter.name): parameter for parameter in model.get_parameters()}
-    parameters = {plain_name(name): value for name, value in parameters.items()}
+    wanted = {parameter.name: parameter for parameter in model.get_parameters()}
     for name in zeros:
         if name not in wanted or name in parameters:
             problem = "is not a parameter of the model" if name not in wanted else "is in the checkpoint"
@@ -98,7 +96,7 @@ def read_experiment(expdir: Path) -> tuple[Config, dict[str, np.ndarray]]:
     config = read_resolved(expdir / "config.yaml")
     model = build_model(config)
     load_parameters(model, config.model_path or expdir / "checkpoints" / "best.ckpt")
-    return config, {plain_name(parameter.name): parameter.asnumpy() for parameter in model.get_parameters()}
+    return config, {parameter.name: parameter.asnumpy() for parameter in model.get_parameters()}
 
 
 @contextmanager

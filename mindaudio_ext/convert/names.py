@@ -57,15 +57,6 @@ def to_ours(name: str, rules: Sequence[Rule]) -> str | None:
     return next((ours for rule in rules if (ours := rule.to_ours(name)) is not None), None)
 
 
-def plain_name(name: str) -> str:
-    """Gives a parameter's name as tables have it: MindSpore's own PReLU calls its weight `w`, all else `weight`.
-
-    >>> plain_name("separator.prelu.w")
-    'separator.prelu.weight'
-    """
-    return f"{name}eight" if name.endswith("prelu.w") else name
-
-
 def _wildcards(text: str) -> list[str]:
     return [letter for letter in text if letter in WILDCARDS]
 

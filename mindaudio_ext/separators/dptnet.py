@@ -7,6 +7,7 @@ features [B, L, N] -> norm -> chunks [B, S, K, F] -> blocks (transformer within 
 
 from mindspore import Tensor, nn, ops
 
+from mindaudio_ext.layers.activation import PReLU, tanh
 from mindaudio_ext.layers.attention import SelfAttention
 from mindaudio_ext.layers.chunk import overlap_add, split
 from mindaudio_ext.layers.dense import dense
@@ -63,7 +64,7 @@ class DPTNet(nn.Cell):
             self.input = dense(input_size, width)
         self.input_norm = make_norm(norm, width)
         self.blocks = nn.CellList([DualPathBlock(width, bidirectional=bidirectional, **layer) for _ in range(n_blocks)])
-        self.prelu = nn.PReLU()
+        self.prelu = PReLU()
         self.expand = dense(width, num_spks * input_size)
         self.output = dense(input_size, input_size)
         self.gate = dense(input_size, input_size)
@@ -85,7 +86,7 @@ class DPTNet(nn.Cell):
         x = x[:, self.chunk_size : self.chunk_size + n_frames]  # [B * C, L, N]
         x = x / (self.chunk_size / self.hop_size)  # the mean over the chunks a frame is in
 
-        x = ops.tanh(self.output(x)) * ops.sigmoid(self.gate(x))
+        x = tanh(self.output(x)) * ops.sigmoid(self.gate(x))
         return x.reshape(n_batch, self.num_spks, n_frames, n_features)  # [B, C, L, N]
 
 

@@ -10,6 +10,7 @@ from mindspore import dtype as mstype
 from mindspore.common.initializer import Uniform, initializer
 
 from mindaudio_ext.errors import InputError
+from mindaudio_ext.layers.activation import PReLU
 from mindaudio_ext.layers.dense import dense
 from mindaudio_ext.layers.norm import make_norm
 
@@ -72,7 +73,7 @@ class TCN(nn.Cell):
                 for x in range(n_blocks)
             ]
         )
-        self.prelu = nn.PReLU()
+        self.prelu = PReLU()
         self.mask = dense(skip_size or bottleneck_size, num_spks * input_size)
 
     def construct(self, features: Tensor) -> Tensor:
@@ -121,10 +122,10 @@ class ConvBlock(nn.Cell):
     ) -> None:
         super().__init__()
         self.input = dense(width, hidden_size)
-        self.input_prelu = nn.PReLU()
+        self.input_prelu = PReLU()
         self.input_norm = make_norm(norm, hidden_size)
         self.depthwise = DepthwiseConv(hidden_size, kernel_size=kernel_size, dilation=dilation, causal=causal)
-        self.depthwise_prelu = nn.PReLU()
+        self.depthwise_prelu = PReLU()
         self.depthwise_norm = make_norm(norm, hidden_size)
         self.residual = dense(hidden_size, width)
         self.has_skip = skip_size > 0

@@ -28,7 +28,7 @@ RENAMED = (  # Asteroid's names are ours after these replacements, in order
     ("masker.in_norm.", "separator.input_norm."),
     ("masker.layers.", "separator.blocks."),
     *((f".{a}.{part}", f".{b}.{ours}") for a, b in _LAYERS.items() for part, ours in _PARTS.items()),
-    ("masker.first_out.0.weight", "separator.prelu.w"),
+    ("masker.first_out.0.weight", "separator.prelu.weight"),
     ("masker.first_out.1.", "separator.expand."),
     ("masker.net_out.0.", "separator.output."),
     ("masker.net_gate.0.", "separator.gate."),

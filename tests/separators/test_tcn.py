@@ -22,15 +22,15 @@ RENAMED = (  # Asteroid's names are ours after these replacements, in order
     ("masker.bottleneck.1.", "separator.bottleneck."),
     ("masker.TCN.", "separator.blocks."),
     (".shared_block.0.", ".input."),
-    (".shared_block.1.weight", ".input_prelu.w"),
+    (".shared_block.1.weight", ".input_prelu.weight"),
     (".shared_block.2.", ".input_norm."),
     (".shared_block.3.0.", ".depthwise."),  # if causal
     (".shared_block.3.", ".depthwise."),  # if not
-    (".shared_block.4.weight", ".depthwise_prelu.w"),
+    (".shared_block.4.weight", ".depthwise_prelu.weight"),
     (".shared_block.5.", ".depthwise_norm."),
     (".res_conv.", ".residual."),
     (".skip_conv.", ".skip."),
-    ("masker.mask_net.0.weight", "separator.prelu.w"),
+    ("masker.mask_net.0.weight", "separator.prelu.weight"),
     ("masker.mask_net.1.", "separator.mask."),
 )
 SMALL = {"bottleneck_size": 6, "hidden_size": 9, "skip_size": 6, "n_blocks": 3, "n_repeats": 2}
