@@ -170,8 +170,12 @@ class DepthwiseConv(nn.Cell):
             x = ops.concat((ops.zeros((n_batch, self.n_before, width), x.dtype), x), axis=1)
         if self.n_after > 0:
             x = ops.concat((x, ops.zeros((n_batch, self.n_after, width), x.dtype)), axis=1)
-        y = self.bias
+        # Weights are spread over the frames by a product: for operands of unequal shapes the CPU's multiplication keeps
+        # lists of indices, four times as large as the result, as long as the model lives.
+        ones = ops.ones((n_batch, n_frames, 1), x.dtype)
+        y = 0.0
         for tap in range(self.kernel_size):
             start = tap * self.dilation
-            y = y + x[:, start : start + n_frames] * self.weight[:, tap]  # [B, L, H]
-        return y
+            weight = ops.matmul(ones, self.weight[:, tap].expand_dims(0))  # [B, L, H]
+            y = y + x[:, start : start + n_frames] * weight  # [B, L, H]
+        return ops.bias_add(y.reshape(-1, width), self.bias).reshape(n_batch, n_frames, width)
