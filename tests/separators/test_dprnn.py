@@ -105,8 +105,7 @@ def test_the_past_ends_with_the_chunk_without_the_backward_rnn(norm):
     assert np.abs(before[:, :, 18:] - after[:, :, 18:]).max() > 1e-3
 
 
-@pytest.mark.parametrize("num_spks", [2, 3, 4, 5])
-@pytest.mark.parametrize("mask_activation", ["relu", "sigmoid", "softmax"])
+@pytest.mark.parametrize(("num_spks", "mask_activation"), [(2, "relu"), (3, "sigmoid"), (4, "softmax"), (5, "relu")])
 def test_sources_and_masks(num_spks, mask_activation):
     outputs = model(num_spks, mask_activation)(Tensor(speech(2, 203))).asnumpy()
     assert outputs.shape == (2, num_spks, 203)
@@ -114,8 +113,10 @@ def test_sources_and_masks(num_spks, mask_activation):
     assert np.abs(outputs).max() > 0
 
 
-@pytest.mark.parametrize("rnn_type", ["LSTM", "GRU", "RNN"])
-@pytest.mark.parametrize(("chunk_size", "hop_size"), [(6, None), (7, 3), (7, 7), (6, 1)])
+@pytest.mark.parametrize(
+    ("rnn_type", "chunk_size", "hop_size"),
+    [("LSTM", 6, None), ("GRU", 7, 3), ("RNN", 7, 7), ("GRU", 6, None), ("LSTM", 6, 1)],
+)
 def test_any_length_batch_chunk_and_hop(rnn_type, chunk_size, hop_size):
     tasnet = model(rnn_type=rnn_type, chunk_size=chunk_size, hop_size=hop_size)
     whole = WholeUtterance(tasnet)
@@ -136,8 +137,7 @@ def test_a_minute(rnn_type):
     assert np.isfinite(estimates).all()
 
 
-@pytest.mark.parametrize("norm", ["gLN", "cLN", "cgLN", "LN"])
-@pytest.mark.parametrize("rnn_type", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize(("rnn_type", "norm"), [("LSTM", "gLN"), ("GRU", "cLN"), ("RNN", "cgLN"), ("LSTM", "LN")])
 def test_every_parameter_has_a_gradient_and_moves(rnn_type, norm):
     tasnet = model(rnn_type=rnn_type, norm=norm, rnn_layers=2, n_blocks=2)
     optimizer = nn.Adam(tasnet.trainable_params(), 1e-3)
