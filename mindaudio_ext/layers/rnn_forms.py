@@ -159,7 +159,9 @@ class _GRURecurrence(nn.Cell):
         return ops.reshape(outputs, (ops.shape(gates)[0], ops.shape(gates)[1], w_hh.shape[0] * w_hh.shape[2]))
 
     def bprop(self, gates: Tensor, w_hh: Tensor, b_hh: Tensor, outputs: Tensor, d_outputs: Tensor) -> tuple:
-        arrays = (gates.asnumpy(), w_hh.asnumpy(), b_hh.asnumpy(), outputs.asnumpy(), d_outputs.asnumpy())
+        # In one tensor: a gradient that is a constant of the graph, as a sum's, could not be handed over alone.
+        both = ops.stack((outputs, d_outputs))
+        arrays = (gates.asnumpy(), w_hh.asnumpy(), b_hh.asnumpy(), both.asnumpy())
         d_all = Tensor(gru_numpy.backward_flat(*arrays))  # @jit.typing: () -> tensor_type[float32]
         n_w, n_b = w_hh.size, b_hh.size
         d_all = ops.reshape(d_all, (-1,))

@@ -1,11 +1,20 @@
 """Chunks and their sum, for any size and hop, against loops in NumPy."""
 
+import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
 
 from mindaudio_ext.layers.activation import tanh
 from mindaudio_ext.layers.chunk import overlap_add, split
+
+
+@pytest.fixture(autouse=True, params=[ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
+def mode(request):
+    """The commands run in graph mode, a MindAudio script may run in MindSpore's default."""
+    ms.set_context(mode=request.param)
+    yield request.param
+    ms.set_context(mode=ms.PYNATIVE_MODE)
 
 
 @pytest.mark.parametrize("n_frames", [5, 8, 23])

@@ -11,6 +11,14 @@ from mindaudio_ext.layers.norm import NORMS, make_norm
 SHAPES = [(2, 7, 5), (3, 4, 6, 5)]
 
 
+@pytest.fixture(autouse=True, params=[ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
+def mode(request):
+    """The commands run in graph mode, a MindAudio script may run in MindSpore's default."""
+    ms.set_context(mode=request.param)
+    yield request.param
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
 def signal(shape, seed=0):
     return (3 + 2 * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
 
@@ -76,7 +84,11 @@ def test_silence_and_half_precision(name):
 def test_scale_and_shift_train(name):
     norm, x = make_norm(name, 5), Tensor(signal((2, 4, 6, 5)))
     weights = Tensor(signal((2, 4, 6, 5), 4))
-    d_x, (d_gamma, d_beta) = ms.grad(lambda x: (norm(x) * weights).sum(), 0, norm.trainable_params())(x)
+
+    def weighted(x):
+        return (norm(x) * weights).sum()
+
+    d_x, (d_gamma, d_beta) = ms.grad(weighted, 0, norm.trainable_params())(x)
     normal = expected(name, x.asnumpy())
     assert np.abs(d_gamma.asnumpy() - (normal * weights.asnumpy()).sum((0, 1, 2))).max() < 1e-3
     assert np.abs(d_beta.asnumpy() - weights.asnumpy().sum((0, 1, 2))).max() < 1e-3

@@ -12,6 +12,14 @@ from mindaudio_ext.layers.rnn import RNN, build_rnns_for
 from mindaudio_ext.layers.rnn_forms import GRUByLoop, GRUOnAscend, LSTMOnAscend, TanhOnAscend
 
 
+@pytest.fixture(autouse=True, params=[ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
+def mode(request):
+    """The commands run in graph mode, a MindAudio script may run in MindSpore's default."""
+    ms.set_context(mode=request.param)
+    yield request.param
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
 def sigmoid(v):
     return 1 / (1 + np.exp(-v))
 
@@ -70,7 +78,12 @@ def test_outputs_are_numpys(kind, target, bidirectional):
 def test_gradients_are_difference_quotients(kind):
     rnn = RNN(kind, 3, 2, bidirectional=True)
     x, weights = steps(5, 2, 3), steps(5, 2, 4, seed=1)
-    grads = ms.grad(lambda x: (rnn(x) * Tensor(weights)).sum(), 0, rnn.trainable_params())(Tensor(x))
+    factors = Tensor(weights)
+
+    def weighted(x):
+        return (rnn(x) * factors).sum()
+
+    grads = ms.grad(weighted, 0, rnn.trainable_params())(Tensor(x))
     values = values_of(rnn)
     arrays = {"x": x.astype(np.float64), **{name: value.astype(np.float64) for name, value in values.items()}}
     given = {"x": grads[0], **{p.name: g for p, g in zip(rnn.trainable_params(), grads[1])}}
@@ -87,8 +100,12 @@ def test_gradients_are_difference_quotients(kind):
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
 def test_one_hundred_steps_compile_in_seconds(kind):
     rnn = RNN(kind, 64, 64)
+
+    def total(x):
+        return rnn(x).sum()
+
     start = time.perf_counter()
-    grads = ms.grad(lambda x: rnn(x).sum(), 0, rnn.trainable_params())(Tensor(steps(100, 64, 64)))
+    grads = ms.grad(total, 0, rnn.trainable_params())(Tensor(steps(100, 64, 64)))
     assert np.isfinite(grads[0].asnumpy()).all()
     assert time.perf_counter() - start < 20  # unrolled it is a minute and more
 
@@ -185,11 +202,8 @@ def test_what_ascend_is_handed_makes_the_same_rnn(kind, form, operator):
         (run.lstm if kind == "RNN" else run).lstm = operator()
     x = steps(7, 3, 5)
     expected = numpy_rnn(kind, values_of(rnn), x, n_layers=1, bidirectional=True)
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    try:
-        outputs = rnn(Tensor(x)).asnumpy()
-    finally:
-        ms.set_context(mode=ms.GRAPH_MODE)
+    ms.set_context(mode=ms.PYNATIVE_MODE)  # for the stand-in, which is no graph
+    outputs = rnn(Tensor(x)).asnumpy()
     assert np.abs(outputs - expected).max() < 5e-3
 
 
