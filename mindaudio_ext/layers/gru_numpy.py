@@ -57,7 +57,7 @@ def backward(
 
 
 def backward_flat(gates: np.ndarray, w_hh: np.ndarray, b_hh: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """Gives what `backward` gives, as one vector: of `w_hh`, of `b_hh`, of `gates`. `both`: outputs, their gradients."""
+    """Gives what `backward` gives as one vector: of `w_hh`, `b_hh`, `gates`. `both`: outputs and their gradients."""
     d_gates, d_w, d_b = backward(gates, w_hh, b_hh, both[0], both[1])
     return np.concatenate((d_w.ravel(), d_b.ravel(), d_gates.ravel()))
 
