@@ -56,12 +56,14 @@ class Config:
     test_name: str | None = _key(folder_name=True)
     corpus_dir: str | None = _key()
     dump_dir: str = _key()
+    model: str = _key(choices=("tasnet", "mindaudio.conv_tasnet", "mindaudio.tasnet"))
+    model_conf: dict[str, Any]
     separator: str = _key()
     separator_conf: dict[str, Any]
     n_filters: int = _key(low=1, high=_LARGEST_SIZE)
     kernel_size: int = _key(low=2, high=_LARGEST_SIZE)
     stride: int | None = _key(low=1)
-    encoder_activation: str = _key(choices=("linear", "relu"))
+    encoder_activation: str = _key(choices=("linear", "relu", "gated"))
     mask_activation: str = _key(choices=("relu", "sigmoid", "softmax"))
     seed: int = _key(low=0, high=2**31 - 1)
     epochs: int = _key(low=1, high=1_000_000)
@@ -114,12 +116,42 @@ SCHEDULER_OPTIONS: dict[str, dict[str, tuple[Option, Limits]]] = {
     },
 }
 
+# The options of each model; our own has the keys around `separator` instead. MindAudio's have MindAudio's names.
+MODEL_OPTIONS: dict[str, dict[str, tuple[Option, Limits]]] = {
+    "tasnet": {},
+    "mindaudio.conv_tasnet": {
+        "B": (Option("int", 128), Limits(low=1)),
+        "H": (Option("int", 256), Limits(low=1)),
+        "P": (Option("int", 3), Limits(low=1)),
+        "X": (Option("int", 7), Limits(low=1)),
+        "R": (Option("int", 2), Limits(low=1)),
+    },
+    "mindaudio.tasnet": {
+        "hidden_size": (Option("int", 500), Limits(low=1)),
+        "num_layers": (Option("int", 4), Limits(low=1)),
+    },
+}
+# What MindAudio's models do not read: they have all of this built in.
+TASNET_KEYS = ("separator", "stride", "encoder_activation", "mask_activation")
+
 # What a separator's constructor cannot say by types and `Literal`. Any other whole number must be at least 1.
 SEPARATOR_LIMITS: dict[str, dict[str, Limits]] = {
     "dprnn": {
-        "chunk_size": Limits(low=2, high=_LARGEST_SIZE, even=True),
-        "rnn_type": Limits(choices=("LSTM",)),
-        "norm": Limits(choices=("gLN",)),
+        "chunk_size": Limits(low=2, high=_LARGEST_SIZE),
+        "rnn_type": Limits(choices=("LSTM", "GRU", "RNN")),
+        "norm": Limits(choices=("gLN", "cLN", "cgLN", "LN")),
+        "dropout": Limits(low=0, below=1),
+    },
+    "tcn": {
+        "skip_size": Limits(low=0, high=_LARGEST_SIZE),
+        "norm": Limits(choices=("gLN", "cLN", "cgLN")),
+    },
+    "rnn": {
+        "dropout": Limits(low=0, below=1),
+    },
+    "dptnet": {
+        "chunk_size": Limits(low=2, high=_LARGEST_SIZE),
+        "norm": Limits(choices=("gLN", "cLN", "cgLN")),
         "dropout": Limits(low=0, below=1),
     },
 }
@@ -127,7 +159,9 @@ SEPARATOR_LIMITS: dict[str, dict[str, Limits]] = {
 _HINTS = typing.get_type_hints(Config)
 _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 # A mapping among the keys and the key that names what its options belong to.
-_OPTIONS_OF = {"separator_conf": "separator", "scheduler_conf": "scheduler"}
+_OPTIONS_OF = {"separator_conf": "separator", "scheduler_conf": "scheduler", "model_conf": "model"}
+# Keys that came later, and what the configs of older experiments mean without them.
+_BEFORE = {"model": "tasnet"}
 _FOLDER_NAME = re.compile(r"\w[\w.-]*")
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -160,7 +194,22 @@ def load_config(base: Path, config: Path | None, overrides: Sequence[str] = ()) 
 
 def read_resolved(path: Path) -> Config:
     """Gives the config that `save_config` wrote. Raises InputError as `load_config`, also when a key is missing."""
-    return _resolve([_read_layer(path)], path)
+    before = {key: _Entry(value, f"{path}: {key}") for key, value in _BEFORE.items()}
+    return _resolve([before | _read_layer(path)], path)
+
+
+def make_config(values: Mapping[str, Any], source: str) -> Config:
+    """Gives the config of base.yaml with these keys changed, nested as in YAML.
+
+    Args:
+        values: by key; plain Python values.
+        source: begins every message about them.
+
+    Raises:
+        InputError: as `load_config`.
+    """
+    base = Path(__file__).with_name("base.yaml")  # a link to conf/base.yaml; a copy where the package is installed
+    return _resolve([_read_layer(base), _canonical(values, source)], base)
 
 
 def save_config(config: Config, path: str | os.PathLike) -> None:
@@ -302,12 +351,16 @@ def _resolve(layers: Sequence[dict[str, _Entry]], base: Path) -> Config:
     missing = [key for key in _FIELDS if key not in merged and key not in _OPTIONS_OF]
     if missing:
         raise InputError(f"{base}: key '{missing[0]}' is missing")
-    separator_conf = _separator_conf(merged)
+    model = merged["model"].value
+    separator_conf = _separator_conf(merged) if model == "tasnet" else {}
     scheduler = merged["scheduler"].value
     scheduler_conf = _options(merged, "scheduler_conf", SCHEDULER_OPTIONS[scheduler], f"scheduler '{scheduler}'")
+    model_conf = _options(merged, "model_conf", MODEL_OPTIONS[model], f"model '{model}'")
     _check_together(merged)
+    if model != "tasnet":
+        _check_mindaudio(merged, layers, model_conf)
     values = {key: entry.value for key, entry in merged.items() if key in _FIELDS}
-    return Config(**values, separator_conf=separator_conf, scheduler_conf=scheduler_conf)
+    return Config(**values, separator_conf=separator_conf, scheduler_conf=scheduler_conf, model_conf=model_conf)
 
 
 def _separator_conf(merged: Mapping[str, _Entry]) -> dict[str, Any]:
@@ -328,6 +381,9 @@ def _separator_conf(merged: Mapping[str, _Entry]) -> dict[str, Any]:
     hop_size, chunk_size = values.get("hop_size"), values.get("chunk_size")
     if hop_size and chunk_size and hop_size > chunk_size:
         raise InputError(f"separator_conf.hop_size: must be at most chunk_size ({chunk_size}), got {hop_size}")
+    if chunk_size and "hop_size" in values and hop_size is None and chunk_size % 2:
+        where = merged["separator_conf.chunk_size"].where
+        raise InputError(f"{where}: must be even, because chunks overlap by half without a hop_size, got {chunk_size}")
     return values
 
 
@@ -387,6 +443,22 @@ def _check_together(merged: Mapping[str, _Entry]) -> None:
                 f"{merged[key].where}: {merged[key].value} s are {samples} samples, fewer than kernel_size "
                 f"({kernel_size})"
             )
+
+
+def _check_mindaudio(
+    merged: Mapping[str, _Entry], layers: Sequence[dict[str, _Entry]], model_conf: Mapping[str, Any]
+) -> None:
+    """Refuses what MindAudio's models would not read (unless base says the same), or cannot do."""
+    model = merged["model"].value
+    for key, entry in (item for layer in layers[1:] for item in layer.items()):
+        unread = key in TASNET_KEYS or key.startswith("separator_conf.")
+        if unread and (key not in layers[0] or entry.value != layers[0][key].value):
+            raise InputError(f"{entry.where}: model '{model}' does not read it; its options stand in model_conf")
+    kernel_size = merged["kernel_size"]
+    if model == "mindaudio.conv_tasnet" and kernel_size.value % 2:
+        raise InputError(f"{kernel_size.where}: must be even for model '{model}', got {kernel_size.value}")
+    if model_conf.get("P", 1) % 2 == 0:
+        raise InputError(f"{merged['model_conf.P'].where}: must be odd, got {model_conf['P']}")
 
 
 def _convert(value: Any, hint: Any, limits: Limits, where: str) -> Any:

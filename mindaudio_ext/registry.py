@@ -21,7 +21,12 @@ from mindaudio_ext.errors import InputError
 ENTRY_POINT_GROUP = "mindaudio_ext.separators"
 REQUIRED = inspect.Parameter.empty
 
-_targets: dict[str, str] = {"dprnn": "mindaudio_ext.separators.dprnn:DPRNN"}
+_targets: dict[str, str] = {
+    "dprnn": "mindaudio_ext.separators.dprnn:DPRNN",
+    "dptnet": "mindaudio_ext.separators.dptnet:DPTNet",
+    "rnn": "mindaudio_ext.separators.rnn:StackedLSTM",
+    "tcn": "mindaudio_ext.separators.tcn:TCN",
+}
 _classes: dict[str, type] = {}
 
 

@@ -132,7 +132,13 @@ def test_naming_another_scheduler_drops_the_options_of_the_first(conf):
         ("separator_conf.hidden_size=0", r"separator_conf\.hidden_size: must be at least 1"),
         ("separator_conf.bidirectional=1", r"separator_conf\.bidirectional: expected true or false, got 1"),
         ("separator_conf.dropout=1", r"separator_conf\.dropout: must be at least 0 and below 1"),
-        ("norm=bn", r"norm \(separator_conf\.norm\): expected one of gLN, got 'bn'"),
+        ("norm=bn", r"norm \(separator_conf\.norm\): expected one of gLN, cLN, cgLN, LN, got 'bn'"),
+        ("separator=tcn separator_conf.skip_size=-1", r"separator_conf\.skip_size: must be at least 0, got -1"),
+        ("separator=tcn norm=bn", r"separator_conf\.norm\): expected one of gLN, cLN, cgLN, got 'bn'"),
+        ("separator=tcn K=4", r"separator 'tcn' has no option 'chunk_size'"),
+        ("separator=rnn separator_conf.dropout=1", r"separator_conf\.dropout: must be at least 0 and below 1"),
+        ("separator=dptnet K=1", r"separator_conf\.chunk_size\): must be at least 2, got 1"),
+        ("encoder_activation=gate", "encoder_activation: expected one of linear, relu, gated, got 'gate'"),
         ("separator_conf=3", "separator_conf: expected a mapping, got 3"),
         ("device_target=GPU", "device_target: expected one of CPU, Ascend, got 'GPU'; MindSpore 2.10 has no GPU"),
         ("lr", "expected key=value, got 'lr'"),
@@ -201,10 +207,10 @@ def test_config_is_frozen():
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_recipes_hold_only_differences_and_resolve(path):
     config = load_config(BASE, path)
-    base = yaml.safe_load(BASE.read_text())
-    same = [key for key, value in yaml.safe_load(path.read_text()).items() if base[key] == value]
+    base, recipe = (yaml.safe_load(file.read_text()) for file in (BASE, path))
+    same = [key for key, value in recipe.items() if base[key] == value]
     assert same == []
-    assert config.separator == "dprnn"
+    assert config.separator == recipe.get("separator", "dprnn")
 
 
 def test_published_configuration():
@@ -244,3 +250,8 @@ def test_command_imports_nothing_heavy():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "dprnn\n[]\n"
+
+
+def test_an_odd_chunk_needs_a_hop():
+    config = load_config(BASE, None, ["separator_conf.chunk_size=251 separator_conf.hop_size=100"])
+    assert (config.separator_conf["chunk_size"], config.separator_conf["hop_size"]) == (251, 100)

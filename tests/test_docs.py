@@ -2,7 +2,10 @@
 
 import importlib
 import importlib.metadata
+import os
 import re
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 import yaml
 
 from mindaudio_ext import registry
-from mindaudio_ext.config import ALIASES, SCHEDULER_OPTIONS, load_config, save_config
+from mindaudio_ext.config import ALIASES, MODEL_OPTIONS, SCHEDULER_OPTIONS, load_config, save_config
 
 ROOT = Path(__file__).resolve().parent.parent
 READMES = ("README.md", "README_CN.md")
@@ -20,6 +23,8 @@ FILLED_BY_ENGINE = {"data", "nj", "sample_rate", "num_spks", "debug"}
 OF_PIP = {"no-deps", "no-build-isolation"}
 GENERATED = ("data/", "dump/", "exp/", "tools/venv")
 ELSEWHERE = ("my_separators/", "local/librimix_data.sh")  # the reader's own, and a file of a later version
+LIBRIMIX = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("egs/librimix/*"))
+SEPARATORS = ("dprnn", "dptnet", "rnn", "tcn")
 
 
 def read(name):
@@ -31,7 +36,8 @@ def without_code(text):
 
 
 def code_blocks(text, language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return [block for found, block in blocks if found == language]
 
 
 def tables(text):
@@ -73,7 +79,7 @@ def test_both_readmes_have_one_outline():
     assert english.count(2) > 10
 
 
-@pytest.mark.parametrize("language", ["bash", "python", "toml"])
+@pytest.mark.parametrize("language", ["bash", "python", "toml", "yaml"])
 def test_both_readmes_have_the_same_code(language):
     english, chinese = (
         [re.sub(r" *# .*", "", block) if language == "bash" else block for block in code_blocks(read(name), language)]
@@ -116,9 +122,11 @@ def test_options_of_the_data_scripts(name):
 
 @pytest.mark.parametrize("name", READMES)
 def test_every_option_named_exists(name):
-    from mindaudio_ext.bin.separate import _parser
+    from mindaudio_ext.bin import convert, separate
 
-    known = {option[2:] for action in _parser()._actions for option in action.option_strings} | {"debug"}
+    commands = (separate._parser(), convert.parser())
+    known = {option[2:] for parser in commands for action in parser._actions for option in action.option_strings}
+    known.add("debug")
     for script in ("run.sh", *DATA_SCRIPTS):
         known |= option_block(script).keys()
     # `--name`, `--some-name` and `--some_name` stand for any option.
@@ -128,14 +136,14 @@ def test_every_option_named_exists(name):
     assert named - known == set()
 
 
-@pytest.mark.parametrize("name", [*READMES, "docs/contracts.md", "egs/librimix/dprnn/README.md"])
+@pytest.mark.parametrize("name", [*READMES, "docs/contracts.md", *(f"{recipe}/README.md" for recipe in LIBRIMIX)])
 def test_every_path_named_exists(name):
     text = read(name)
     links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
     assert [link for link in links if not (ROOT / name).parent.joinpath(link).exists()] == []
     words = [word.removeprefix("./") for code in inline_code(text) for word in code.split()]
     paths = [word for word in words if re.fullmatch(r"\.?[a-z][\w.-]*/[\w./-]*|[\w-]+\.(sh|md|toml|txt)", word)]
-    places = (ROOT, ROOT / "egs/librimix/dprnn", ROOT / "egs/mini_librimix/dprnn")
+    places = (ROOT, ROOT / "egs/mini_librimix/dprnn", *(ROOT / recipe for recipe in LIBRIMIX))
     missing = [
         path
         for path in paths
@@ -182,14 +190,66 @@ def test_config_keys(name):
     assert told == {alias: key for alias, key in ALIASES.items() if "." not in key} | {"out_channels": "n_filters"}
 
 
+def test_librimix_recipes_are_told_with_their_configs():
+    rows = [quoted(row[0] + row[1]) for row in table_of(read("README.md"), "`egs/librimix/dprnn`")]
+    told, recipe = set(), ""
+    for *first, config in rows:
+        recipe = first[0] if first else recipe
+        told.add(f"{recipe}/{config}")
+    assert told == {f"{recipe}/{path}" for recipe in LIBRIMIX for path in configs_of(recipe)}
+
+
+def configs_of(recipe):
+    return [str(path.relative_to(ROOT / recipe)) for path in (ROOT / recipe).glob("conf/*.yaml")]
+
+
+def table_below(text, heading):
+    """The heads and the body of the first table below the heading that has all of these words."""
+    below = re.split(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    section = next(body for title, body in zip(below[1::2], below[2::2]) if all(word in title for word in heading))
+    return tables(section)[0]
+
+
 @pytest.mark.parametrize("name", READMES)
-def test_separator_options(name):
-    rows = table_of(read(name), "`bottleneck_size`")
-    options = registry.separator_options("dprnn")
-    defaults = {option: spec.default for option, spec in options.items()}
-    assert {quoted(row[0])[0]: yaml.safe_load(quoted(row[2])[0]) for row in rows} == defaults
-    told = {alias: f"separator_conf.{quoted(row[0])[0]}" for row in rows for alias in quoted(row[1])}
-    assert told == {alias: key for alias, key in ALIASES.items() if "." in key}
+@pytest.mark.parametrize("separator", SEPARATORS)
+def test_separator_options(name, separator):
+    heads, *rows = table_below(read(name), ("`separator_conf`", f"`{separator}`"))
+    options = registry.separator_options(separator)
+    defaults = [(option, spec.default) for option, spec in options.items()]
+    column = 2 if separator == "dprnn" else 1  # after the reference's names, which are DPRNN's
+    assert len(heads) == column + 3
+    assert [(quoted(row[0])[0], yaml.safe_load(quoted(row[column])[0])) for row in rows] == defaults
+    if separator == "dprnn":
+        told = {alias: f"separator_conf.{quoted(row[0])[0]}" for row in rows for alias in quoted(row[1])}
+        assert told == {alias: key for alias, key in ALIASES.items() if "." in key}
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_names_of_separators_and_norms(name):
+    from mindaudio_ext.config import SEPARATOR_LIMITS
+    from mindaudio_ext.layers.norm import NORMS
+
+    assert sorted(quoted(row[0])[0] for row in table_of(read(name), "`dprnn`")) == list(SEPARATORS)
+    norms = [quoted(row[0])[0] for row in table_of(read(name), "`gLN`")]
+    assert norms == list(NORMS)
+    for separator in SEPARATORS:
+        for row in table_below(read(name), ("`separator_conf`", f"`{separator}`"))[1:]:
+            limits = SEPARATOR_LIMITS[separator].get(quoted(row[0])[0])
+            if limits and limits.choices:
+                assert quoted(row[-1]) == list(limits.choices)
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_mindaudio_options(name):
+    told = {}
+    for row in table_of(read(name), "`mindaudio.conv_tasnet`"):
+        pairs = [yaml.safe_load(option) for option in quoted(row[1])]
+        told[quoted(row[0])[0]] = {key: value for pair in pairs for key, value in pair.items()}
+    assert told == {
+        model: {key: option.default for key, (option, _) in options.items()}
+        for model, options in MODEL_OPTIONS.items()
+        if options
+    }
 
 
 @pytest.mark.parametrize("name", READMES)
@@ -261,3 +321,28 @@ def test_python_of_the_readme_works(tmp_path, monkeypatch):
     assert [len(estimate) for estimate in estimates] == [8001, 8001]
     assert all(np.abs(estimate).max() > 0 for estimate in estimates)
     assert sorted(path.name for path in tmp_path.glob("*.wav")) == ["mix.wav", "mix_s1.wav", "mix_s2.wav"]
+
+
+def test_mindaudio_script_of_the_readme_works(tmp_path):
+    """In a process of its own, as MindAudio's list of models is changed; MindSpore wants a file to read graphs from."""
+    code = next(block for block in code_blocks(read("README.md"), "python") if "register_with_mindaudio" in block)
+    (tmp_path / "script.py").write_text(f"{code}print(estimates.shape)\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOG_v": "3"}
+    command = [sys.executable, tmp_path / "script.py"]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert result.stdout.splitlines() == ["(1, 2, 8000)"], result.stderr
+
+
+def test_conf_for_mindaudios_models_is_whole(tmp_path):
+    (tmp_path / "theirs.yaml").write_text(code_blocks(read("README.md"), "yaml")[0])
+    config = load_config(ROOT / "conf/base.yaml", tmp_path / "theirs.yaml")
+    assert (config.model, config.model_conf["R"], config.kernel_size) == ("mindaudio.conv_tasnet", 2, 20)
+
+
+@pytest.mark.parametrize("argument", [["--check", "nowhere"], ["nowhere.pth"]])
+def test_comparison_with_asteroid_says_what_is_missing(argument, tmp_path):
+    command = [sys.executable, ROOT / "tools/compare_asteroid.py", *argument]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("compare_asteroid.py: nowhere")
+    assert result.stderr.count("\n") == 1

@@ -1,6 +1,7 @@
 """The shell side: options, the engine, the set-up. Run in a copy whose path has a space, with a stand-in Python."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -320,11 +321,12 @@ def test_recipes_put_the_users_options_last(root, engine):
         target = root / recipe.relative_to(ROOT)
         write_script(target, recipe.read_text())
         (target.parent / "conf").mkdir()
-        (target.parent / "conf" / "dprnn.yaml").write_text("")
+        (config,) = re.findall(r"conf/(\w+)\.yaml\" --?", recipe.read_text().replace("\\\n    ", ""))
+        (target.parent / "conf" / f"{config}.yaml").write_text("")
         command = [target, "--data_script", "local/mini_data.sh", "--n_test", "1", "--stop_stage", "2"]
         result = run(*command, cwd=engine.cwd, STUB_LOG=str(engine.log))
         assert result.returncode == 0, result.stderr
-        assert (target.parent / "exp" / "dprnn" / "config.yaml").exists()
+        assert (target.parent / "exp" / config / "config.yaml").exists()
         assert recipe.stat().st_mode & 0o111
 
 

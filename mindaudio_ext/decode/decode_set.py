@@ -187,8 +187,10 @@ def _share_cores(nj: int, config: Config) -> tuple[int, int | None]:
 
 def _digest(config: Config, checkpoint: Path) -> str:
     """A digest of all that the estimates depend on, but for the mixtures."""
-    names = ("separator", "separator_conf", "num_spks", "n_filters", "kernel_size", "stride", "device_target")
-    values = {name: getattr(config, name) for name in (*names, "encoder_activation", "mask_activation")}
+    names = ("model", "model_conf", "separator", "separator_conf", "num_spks", "n_filters", "kernel_size", "stride")
+    values = {
+        name: getattr(config, name) for name in (*names, "encoder_activation", "mask_activation", "device_target")
+    }
     text = json.dumps(values, sort_keys=True) + sha256_of(checkpoint)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -14,7 +14,8 @@ class Encoder(nn.Cell):
         n_filters: features, N.
         kernel_size: samples a filter sees.
         stride: samples between two frames.
-        activation: "linear", or "relu" for non-negative features.
+        activation: "linear", "relu" for non-negative features, or "gated": relu times the sigmoid of a second set of
+            filters (Luo and Mesgarani, "TasNet", ICASSP 2018, equation 3).
 
     Inputs:
         waveform: [B, T] with T >= kernel_size.
@@ -26,13 +27,19 @@ class Encoder(nn.Cell):
     def __init__(self, n_filters: int, kernel_size: int, stride: int, activation: str) -> None:
         super().__init__()
         self.kernel_size, self.stride = kernel_size, stride
-        self.rectify = activation == "relu"
+        self.activation = activation
         self.weight = Parameter(_filters(n_filters, kernel_size), name="weight")
+        if activation == "gated":
+            self.gate_weight = Parameter(_filters(n_filters, kernel_size), name="gate_weight")
 
     def construct(self, waveform: Tensor) -> Tensor:
         frames = split(waveform.expand_dims(-1), self.kernel_size, self.stride).squeeze(-1)  # [B, L, kernel]
         features = ops.matmul(frames, self.weight.T)  # [B, L, N]
-        return ops.relu(features) if self.rectify else features
+        if self.activation == "linear":
+            return features
+        if self.activation == "relu":
+            return ops.relu(features)
+        return ops.relu(features) * ops.sigmoid(ops.matmul(frames, self.gate_weight.T))
 
 
 class Decoder(nn.Cell):

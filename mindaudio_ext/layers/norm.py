@@ -1,4 +1,15 @@
-"""Normalisations over features with the channels last."""
+"""Normalisations over features with the channels last: frames [B, L, N], or chunks of frames [B, S, K, N].
+
+| name | mean and variance over | epsilon |
+|---|---|---|
+| gLN | everything of an example: all frames (of all chunks) and channels | 1e-8 |
+| cLN | the channels of each frame alone ("channel-wise": what Asteroid calls cLN) | 1e-8 |
+| cgLN | the channels of this and all earlier frames; with chunks, of this and all earlier whole chunks | 1e-8 |
+| LN | all frames and channels of each chunk alone; without chunks, the channels of each frame | 1e-5 |
+
+cLN, cgLN and LN are causal: up to a frame, or with chunks (cgLN, LN) up to the end of a chunk. Each scales and shifts
+every channel by its `gamma` and `beta`, and computes in float32.
+"""
 
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
@@ -6,10 +17,19 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindaudio_ext.errors import InputError
 
 
-class GlobalLayerNorm(nn.Cell):
-    """Normalises each example over all of its times and channels, then scales and shifts each channel (gLN).
+class _Norm(nn.Cell):
+    """Holds the scale and shift of each channel: `gamma` and `beta`, [N]."""
 
-    Conv-TasNet (Luo and Mesgarani, 2019), equations 14 and 15. Always computed in float32.
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.gamma = Parameter(ops.ones((n_channels,), ms.float32), name="gamma")
+        self.beta = Parameter(ops.zeros((n_channels,), ms.float32), name="beta")
+
+
+class GlobalLayerNorm(_Norm):
+    """Normalises each example over all of its frames and channels (gLN).
+
+    Luo and Mesgarani, "Conv-TasNet", TASLP 2019, equations 14 and 15.
 
     Args:
         n_channels: N.
@@ -22,27 +42,96 @@ class GlobalLayerNorm(nn.Cell):
     """
 
     def __init__(self, n_channels: int) -> None:
-        super().__init__()
-        self.gamma = Parameter(ops.ones((n_channels,), ms.float32), name="gamma")
-        self.beta = Parameter(ops.zeros((n_channels,), ms.float32), name="beta")
+        super().__init__(n_channels)
         self.normalise = ops.LayerNorm(begin_norm_axis=1, begin_params_axis=-1, epsilon=1e-8)
 
     def construct(self, x: Tensor) -> Tensor:
         shape = x.shape
-        flat = x.reshape(shape[0], -1, shape[-1])  # [B, everything else, N]
-        return self.normalise(flat, self.gamma, self.beta)[0].reshape(shape)
+        flat = x.reshape(shape[0], -1, shape[-1]).astype(ms.float32)  # [B, everything else, N]
+        return self.normalise(flat, self.gamma, self.beta)[0].reshape(shape).astype(x.dtype)
 
 
-NORMS = {"gLN": GlobalLayerNorm}
+class ChannelLayerNorm(_Norm):
+    """Normalises each frame over its channels (cLN).
+
+    Args:
+        n_channels: N.
+
+    Inputs:
+        x: [B, ..., N].
+
+    Outputs:
+        The same shape.
+    """
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__(n_channels)
+        self.normalise = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=1e-8)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.normalise(x.astype(ms.float32), self.gamma, self.beta)[0].astype(x.dtype)
+
+
+class ChunkLayerNorm(_Norm):
+    """Normalises each chunk over its frames and channels; without chunks, each frame over its channels (LN).
+
+    Args:
+        n_channels: N.
+
+    Inputs:
+        x: [B, S, K, N], or [B, L, N].
+
+    Outputs:
+        The same shape.
+    """
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__(n_channels)
+        self.normalise = ops.LayerNorm(begin_norm_axis=2, begin_params_axis=-1, epsilon=1e-5)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.normalise(x.astype(ms.float32), self.gamma, self.beta)[0].astype(x.dtype)
+
+
+class CumulativeLayerNorm(_Norm):
+    """Normalises by the mean and variance of all that came so far (cgLN).
+
+    Luo and Mesgarani, "Conv-TasNet", TASLP 2019, equations 16 and 17; with chunks, "so far" ends with the chunk.
+
+    Args:
+        n_channels: N.
+
+    Inputs:
+        x: [B, S, K, N], or [B, L, N].
+
+    Outputs:
+        The same shape.
+    """
+
+    def construct(self, x: Tensor) -> Tensor:
+        shape = x.shape
+        steps = x.astype(ms.float32).reshape(shape[0], shape[1], -1)  # [B, S, K * N], or [B, L, N]
+        # Measured from the first step's mean, squares stay small beside the variance even where the mean is large.
+        steps = steps - steps[:, :1].mean(axis=2, keep_dims=True)
+        step_mean = steps.mean(axis=2, keep_dims=True)  # [B, S, 1]
+        within = ops.square(steps - step_mean).mean(axis=2, keep_dims=True)  # [B, S, 1]
+        count = ops.cumsum(ops.ones_like(step_mean), 1)
+        mean = ops.cumsum(step_mean, 1) / count
+        variance = ops.cumsum(within + ops.square(step_mean), 1) / count - ops.square(mean)
+        normal = (steps - mean) * ops.rsqrt(ops.relu(variance) + 1e-8)
+        return (normal.reshape(shape) * self.gamma + self.beta).astype(x.dtype)
+
+
+NORMS = {"gLN": GlobalLayerNorm, "cLN": ChannelLayerNorm, "cgLN": CumulativeLayerNorm, "LN": ChunkLayerNorm}
 
 
 def make_norm(name: str, n_channels: int) -> nn.Cell:
-    """Makes the normalisation of that name.
+    """Makes the normalisation of that name, whatever its case.
 
     Raises:
         InputError: there is none; the known ones are listed.
     """
     for known, norm in NORMS.items():
-        if known.lower() == name.lower():
+        if known.lower() == str(name).lower():
             return norm(n_channels)
     raise InputError(f"separator_conf.norm: no normalisation is called {name!r}; known: {', '.join(NORMS)}")

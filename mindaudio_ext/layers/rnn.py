@@ -1,18 +1,50 @@
-"""Recurrent layers. How one is executed is a detail of this file; the parameters are PyTorch's on every device."""
+"""Recurrent layers: LSTM, GRU and plain tanh RNN with PyTorch's parameters on every device.
+
+How a layer is executed is a detail of `rnn_forms`, chosen when the layer is built.
+"""
+
+import contextlib
+from collections.abc import Iterator
 
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Uniform, initializer
 
+from mindaudio_ext.errors import InputError
+from mindaudio_ext.layers.rnn_forms import FORMS
 
-class LSTM(nn.Cell):
-    """A stack of LSTM layers in one or both directions, time first.
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+_forced_target: list[str] = []
 
-    On a CPU the primitive runs both directions of a layer in one call. Parameters are named, shaped, ordered (gates
-    i, f, g, o) and initialised as in PyTorch: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, the same with
-    `_reverse`, then `_l1` and so on.
+
+@contextlib.contextmanager
+def build_rnns_for(target: str) -> Iterator[None]:
+    """Has the layers built inside the `with` run on `target`, not on the context's device.
 
     Args:
+        target: "CPU", "Ascend" (can be exported, though not run, on a CPU), or "portable": what a CPU runs without
+            Python, for a MindIR. "CPU" and "portable" differ for the GRU alone.
+
+    Raises:
+        ValueError: there is no such target.
+    """
+    if target not in FORMS:
+        raise ValueError(f"no RNN runs on {target!r}; known: {', '.join(FORMS)}")
+    _forced_target.append(target)
+    try:
+        yield
+    finally:
+        _forced_target.pop()
+
+
+class RNN(nn.Cell):
+    """A stack of recurrent layers in one or both directions, time first.
+
+    Parameters are named, shaped, ordered (gates i, f, g, o; GRU r, z, n) and initialised as in PyTorch:
+    `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, the same with `_reverse`, then `_l1` and so on.
+
+    Args:
+        rnn_type: "LSTM", "GRU", or "RNN" (tanh); in any case.
         input_size: width of the input, N.
         hidden_size: units a direction, H.
         num_layers: layers on top of each other.
@@ -24,10 +56,14 @@ class LSTM(nn.Cell):
 
     Outputs:
         [T, B, D * H].
+
+    Raises:
+        InputError: rnn_type is none of the three.
     """
 
     def __init__(
         self,
+        rnn_type: str,
         input_size: int,
         hidden_size: int,
         *,
@@ -36,56 +72,44 @@ class LSTM(nn.Cell):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.hidden_size = hidden_size
+        kind = str(rnn_type).upper()
+        if kind not in GATES:
+            raise InputError(f"separator_conf.rnn_type: no RNN is called {rnn_type!r}; known: {', '.join(GATES)}")
+        target = _forced_target[-1] if _forced_target else ms.get_context("device_target")
         self.num_layers = num_layers
         self.suffixes = ("", "_reverse") if bidirectional else ("",)
         n_directions = len(self.suffixes)
         widths = [input_size] + [n_directions * hidden_size] * (num_layers - 1)
         for layer, width in enumerate(widths):
             for suffix in self.suffixes:
-                self._add_parameters(f"_l{layer}{suffix}", width)
-        self.runs = nn.CellList([_Layer(width, hidden_size, bidirectional) for width in widths])
+                self._add_parameters(f"_l{layer}{suffix}", GATES[kind] * hidden_size, width, hidden_size)
+        self.runs = nn.CellList([FORMS[target][kind](width, hidden_size, n_directions) for width in widths])
         self.dropout = nn.Dropout(p=float(dropout))
 
-    def _add_parameters(self, suffix: str, width: int) -> None:
-        scale, rows = self.hidden_size**-0.5, 4 * self.hidden_size
-        shapes = {
-            "weight_ih": (rows, width),
-            "weight_hh": (rows, self.hidden_size),
-            "bias_ih": (rows,),
-            "bias_hh": (rows,),
-        }
+    def _add_parameters(self, suffix: str, rows: int, width: int, hidden_size: int) -> None:
+        shapes = {"weight_ih": (rows, width), "weight_hh": (rows, hidden_size), "bias_ih": (rows,), "bias_hh": (rows,)}
         for kind, shape in shapes.items():
             name = kind + suffix
-            setattr(self, name, Parameter(initializer(Uniform(scale), shape, ms.float32), name=name))
+            setattr(self, name, Parameter(initializer(Uniform(hidden_size**-0.5), shape, ms.float32), name=name))
 
     def construct(self, x: Tensor) -> Tensor:
         for layer in range(self.num_layers):
             if layer > 0:
                 x = self.dropout(x)
-            x = self.runs[layer](x, self._packed(layer))  # [T, B, D * H]
+            w_ih, w_hh = self._stacked("weight_ih", layer), self._stacked("weight_hh", layer)  # [D, G * H, N or H]
+            b_ih, b_hh = self._stacked("bias_ih", layer), self._stacked("bias_hh", layer)  # [D, G * H]
+            x = self.runs[layer](x, w_ih, w_hh, b_ih, b_hh)  # [T, B, D * H]
         return x
 
-    def _packed(self, layer: int) -> Tensor:
-        """One flat vector, as the primitive wants it: by kind, then by direction; one summed bias."""
-        inputs, hiddens, biases = [], [], []
+    def _stacked(self, kind: str, layer: int) -> Tensor:
+        directions = []
         for direction in self.suffixes:
-            suffix = f"_l{layer}{direction}"
-            inputs.append(getattr(self, "weight_ih" + suffix).reshape(-1))
-            hiddens.append(getattr(self, "weight_hh" + suffix).reshape(-1))
-            biases.append(getattr(self, "bias_ih" + suffix) + getattr(self, "bias_hh" + suffix))
-        return ops.concat(inputs + hiddens + biases)
+            directions.append(getattr(self, f"{kind}_l{layer}{direction}"))
+        return ops.stack(directions)
 
 
-class _Layer(nn.Cell):
-    """One layer, executed by the CPU primitive."""
+class LSTM(RNN):
+    """`RNN` with the type "LSTM"."""
 
-    def __init__(self, input_size: int, hidden_size: int, bidirectional: bool) -> None:
-        super().__init__()
-        self.hidden_size = hidden_size
-        self.n_directions = 2 if bidirectional else 1
-        self.lstm = ops.LSTM(input_size, hidden_size, 1, True, bidirectional, 0.0)
-
-    def construct(self, x: Tensor, packed: Tensor) -> Tensor:
-        state = ops.zeros((self.n_directions, x.shape[1], self.hidden_size), x.dtype)
-        return self.lstm(x, state, state, packed.reshape(-1, 1, 1))[0]
+    def __init__(self, input_size: int, hidden_size: int, **options: int | bool | float) -> None:
+        super().__init__("LSTM", input_size, hidden_size, **options)

@@ -25,7 +25,7 @@ class TasNet(nn.Cell):
         n_filters: encoder filters, N.
         kernel_size: samples of a filter.
         stride: samples between frames; half of kernel_size when None.
-        encoder_activation: "linear" or "relu".
+        encoder_activation: "linear", "relu" or "gated".
         mask_activation: "relu", "sigmoid" or "softmax" (over the sources).
 
     Inputs:
@@ -73,19 +73,28 @@ class TasNet(nn.Cell):
         return ops.softmax(logits, axis=1)
 
 
-def build_model(config: Config) -> TasNet:
-    """Makes the model that a config describes.
+def build_model(config: Config) -> nn.Cell:
+    """Makes the model that a config describes: a `TasNet`, or one of MindAudio's own.
 
     Raises:
         InputError: the separator is not registered, or an option is wrong.
     """
-    return TasNet(
-        separator=config.separator,
-        separator_conf=config.separator_conf,
-        num_spks=config.num_spks,
-        n_filters=config.n_filters,
-        kernel_size=config.kernel_size,
-        stride=config.stride,
-        encoder_activation=config.encoder_activation,
-        mask_activation=config.mask_activation,
-    )
+    if config.model != "tasnet":
+        from mindaudio_ext.models import mindaudio  # MindAudio takes a second to import
+
+        return mindaudio.build(config)
+    return TasNet(**tasnet_arguments(config))
+
+
+def tasnet_arguments(config: Config) -> dict[str, Any]:
+    """Gives the arguments of `TasNet` that a config describes."""
+    return {
+        "separator": config.separator,
+        "separator_conf": config.separator_conf,
+        "num_spks": config.num_spks,
+        "n_filters": config.n_filters,
+        "kernel_size": config.kernel_size,
+        "stride": config.stride,
+        "encoder_activation": config.encoder_activation,
+        "mask_activation": config.mask_activation,
+    }

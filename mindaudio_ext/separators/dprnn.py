@@ -5,16 +5,14 @@ features [B, L, N] -> norm, bottleneck -> chunks [B, S, K, F] -> blocks (RNN wit
 -> one copy a source -> overlap-add -> gated output -> mask logits [B, C, L, N]
 """
 
-import math
-
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import Uniform
 
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.layers.activation import PReLU
+from mindaudio_ext.layers.activation import PReLU, tanh
 from mindaudio_ext.layers.chunk import overlap_add, split
+from mindaudio_ext.layers.dense import dense
 from mindaudio_ext.layers.norm import make_norm
-from mindaudio_ext.layers.rnn import LSTM
+from mindaudio_ext.layers.rnn import RNN
 
 
 class DPRNN(nn.Cell):
@@ -26,12 +24,13 @@ class DPRNN(nn.Cell):
         bottleneck_size: channels between the blocks, F.
         hidden_size: RNN units a direction.
         chunk_size: frames in a chunk, K; about sqrt(2 L) is the paper's advice.
-        hop_size: frames between two chunks; half a chunk when None.
+        hop_size: frames between two chunks, at most K; half a chunk when None.
         n_blocks: dual-path blocks.
-        rnn_type: "LSTM".
-        norm: "gLN".
-        bidirectional: whether the RNN across chunks also runs backwards. The one within chunks always does.
-        dropout: between the layers of an RNN.
+        rnn_type: "LSTM", "GRU" or "RNN" (tanh).
+        norm: "gLN", "cLN", "cgLN" or "LN"; `layers.norm` says what they are.
+        bidirectional: whether the RNN across chunks also runs backwards. The one within chunks always does. If not, and
+            with another norm than gLN, a frame depends on the future only through the chunks it is in.
+        dropout: share of values dropped between the layers of an RNN in training; of use from two layers on.
         rnn_layers: layers in each RNN.
 
     Inputs:
@@ -61,12 +60,12 @@ class DPRNN(nn.Cell):
         rnn_layers: int = 1,
     ) -> None:
         super().__init__()
-        if rnn_type.upper() != "LSTM":
-            raise InputError(f"separator_conf.rnn_type: no RNN is called {rnn_type!r}; known: LSTM")
         self.num_spks = num_spks
         self.chunk_size = chunk_size
         self.hop_size = chunk_size // 2 if hop_size is None else hop_size
-        rnn = {"hidden_size": hidden_size, "num_layers": rnn_layers, "dropout": dropout}
+        if not 1 <= self.hop_size <= chunk_size:
+            raise InputError(f"separator_conf.hop_size: must be 1 to chunk_size ({chunk_size}), got {self.hop_size}")
+        rnn = {"rnn_type": rnn_type, "hidden_size": hidden_size, "num_layers": rnn_layers, "dropout": dropout}
 
         self.input_norm = make_norm(norm, input_size)
         self.bottleneck = dense(input_size, bottleneck_size)
@@ -95,7 +94,7 @@ class DPRNN(nn.Cell):
         x = overlap_add(x.reshape(n_batch * self.num_spks, -1, self.chunk_size, width), self.hop_size)
         x = x[:, self.chunk_size : self.chunk_size + n_frames]  # [B * C, L, F]
 
-        x = ops.tanh(self.output(x)) * ops.sigmoid(self.gate(x))
+        x = tanh(self.output(x)) * ops.sigmoid(self.gate(x))
         return self.mask(x).reshape(n_batch, self.num_spks, n_frames, -1)  # [B, C, L, N]
 
 
@@ -104,6 +103,7 @@ class DualPathBlock(nn.Cell):
 
     Args:
         width: channels, F.
+        rnn_type: "LSTM", "GRU" or "RNN".
         hidden_size: RNN units a direction.
         num_layers: layers in each RNN.
         dropout: between these layers.
@@ -118,14 +118,22 @@ class DualPathBlock(nn.Cell):
     """
 
     def __init__(
-        self, width: int, *, hidden_size: int, num_layers: int, dropout: float, norm: str, bidirectional: bool
+        self,
+        width: int,
+        *,
+        rnn_type: str,
+        hidden_size: int,
+        num_layers: int,
+        dropout: float,
+        norm: str,
+        bidirectional: bool,
     ) -> None:
         super().__init__()
         rnn = {"num_layers": num_layers, "dropout": dropout}
-        self.intra_rnn = LSTM(width, hidden_size, bidirectional=True, **rnn)
+        self.intra_rnn = RNN(rnn_type, width, hidden_size, bidirectional=True, **rnn)
         self.intra_dense = dense(2 * hidden_size, width)
         self.intra_norm = make_norm(norm, width)
-        self.inter_rnn = LSTM(width, hidden_size, bidirectional=bidirectional, **rnn)
+        self.inter_rnn = RNN(rnn_type, width, hidden_size, bidirectional=bidirectional, **rnn)
         self.inter_dense = dense((2 if bidirectional else 1) * hidden_size, width)
         self.inter_norm = make_norm(norm, width)
 
@@ -138,9 +146,3 @@ class DualPathBlock(nn.Cell):
         y = x.transpose(1, 0, 2, 3).reshape(n_chunks, n_batch * size, width)  # [S, B * K, F]
         y = self.inter_dense(self.inter_rnn(y)).reshape(-1, n_batch, size, width)  # [S, B, K, F]
         return x + self.inter_norm(y.transpose(1, 0, 2, 3))  # [B, S, K, F]
-
-
-def dense(n_in: int, n_out: int, *, has_bias: bool = True) -> nn.Dense:
-    """A dense layer with PyTorch's initial values."""
-    scale = Uniform(1.0 / math.sqrt(n_in))
-    return nn.Dense(n_in, n_out, weight_init=scale, bias_init=scale if has_bias else None, has_bias=has_bias)

@@ -1,0 +1,154 @@
+"""DPTNet, the dual-path transformer: Chen, Mao and Liu, "Dual-path transformer network: direct context-aware modeling
+for end-to-end monaural speech separation", Interspeech 2020.
+
+features [B, L, N] -> norm -> chunks [B, S, K, F] -> blocks (transformer within chunks, transformer across chunks)
+-> N features a source -> overlap-add -> gated output -> mask logits [B, C, L, N]
+"""
+
+from mindspore import Tensor, nn, ops
+
+from mindaudio_ext.layers.activation import PReLU, tanh
+from mindaudio_ext.layers.attention import SelfAttention
+from mindaudio_ext.layers.chunk import overlap_add, split
+from mindaudio_ext.layers.dense import dense
+from mindaudio_ext.layers.norm import make_norm
+from mindaudio_ext.layers.rnn import LSTM
+
+
+class DPTNet(nn.Cell):
+    """Estimates one mask a source by alternating transformers within and across chunks.
+
+    Args:
+        input_size: features, N.
+        num_spks: sources, C.
+        n_heads: attention heads. When N is no multiple of it, a dense layer first widens N to the next one, F;
+            otherwise F = N.
+        hidden_size: LSTM units a direction.
+        chunk_size: frames in a chunk, K; about sqrt(2 L) is DPRNN's advice.
+        hop_size: frames between two chunks; half a chunk when None.
+        n_blocks: dual-path blocks.
+        norm: "gLN", "cLN" or "cgLN", over each chunk, and over the frames at one place of all chunks.
+        bidirectional: whether the LSTM across chunks also runs backwards. The one within chunks always does.
+        dropout: of attention weights, of what the LSTM gives, and before every sum.
+
+    Inputs:
+        features: [B, L, N].
+
+    Outputs:
+        Mask logits, [B, C, L, N].
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        num_spks: int,
+        *,
+        n_heads: int = 4,
+        hidden_size: int = 256,
+        chunk_size: int = 100,
+        hop_size: int | None = None,
+        n_blocks: int = 6,
+        norm: str = "gLN",
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.num_spks = num_spks
+        self.chunk_size = chunk_size
+        self.hop_size = chunk_size // 2 if hop_size is None else hop_size
+        width = -(-input_size // n_heads) * n_heads
+        layer = {"n_heads": n_heads, "hidden_size": hidden_size, "norm": norm, "dropout": dropout}
+
+        self.widen = width != input_size
+        if self.widen:
+            self.input = dense(input_size, width)
+        self.input_norm = make_norm(norm, width)
+        self.blocks = nn.CellList([DualPathBlock(width, bidirectional=bidirectional, **layer) for _ in range(n_blocks)])
+        self.prelu = PReLU()
+        self.expand = dense(width, num_spks * input_size)
+        self.output = dense(input_size, input_size)
+        self.gate = dense(input_size, input_size)
+
+    def construct(self, features: Tensor) -> Tensor:
+        n_batch, n_frames, n_features = features.shape
+        x = self.input_norm(self.input(features) if self.widen else features)  # [B, L, F]
+        width = x.shape[-1]
+
+        # A whole chunk of zeros on either side: every frame is in as many chunks as any other.
+        silence = ops.zeros((n_batch, self.chunk_size, width), x.dtype)
+        x = split(ops.concat((silence, x, silence), axis=1), self.chunk_size, self.hop_size)  # [B, S, K, F]
+        for block in self.blocks:
+            x = block(x)  # [B, S, K, F]
+
+        x = self.expand(self.prelu(x.reshape(-1, width)))  # [B * S * K, C * N]
+        x = x.reshape(n_batch, -1, self.chunk_size, self.num_spks, n_features).transpose(0, 3, 1, 2, 4)
+        x = overlap_add(x.reshape(n_batch * self.num_spks, -1, self.chunk_size, n_features), self.hop_size)
+        x = x[:, self.chunk_size : self.chunk_size + n_frames]  # [B * C, L, N]
+        x = x / (self.chunk_size / self.hop_size)  # the mean over the chunks a frame is in
+
+        x = tanh(self.output(x)) * ops.sigmoid(self.gate(x))
+        return x.reshape(n_batch, self.num_spks, n_frames, n_features)  # [B, C, L, N]
+
+
+class DualPathBlock(nn.Cell):
+    """A transformer layer along each chunk, then one across the chunks.
+
+    Args:
+        width: channels, F.
+        bidirectional: of the LSTM across chunks.
+        layer: the other arguments of both layers.
+
+    Inputs:
+        x: [B, S, K, F].
+
+    Outputs:
+        The same shape.
+    """
+
+    def __init__(self, width: int, *, bidirectional: bool, **layer: int | float | str) -> None:
+        super().__init__()
+        self.intra = TransformerLayer(width, bidirectional=True, **layer)
+        self.inter = TransformerLayer(width, bidirectional=bidirectional, **layer)
+
+    def construct(self, x: Tensor) -> Tensor:
+        n_batch, n_chunks, size, width = x.shape
+        x = self.intra(x.reshape(-1, size, width))  # [B * S, K, F]
+        x = x.reshape(n_batch, n_chunks, size, width).transpose(0, 2, 1, 3)  # [B, K, S, F]
+        x = self.inter(x.reshape(n_batch * size, -1, width))  # [B * K, S, F]
+        return x.reshape(n_batch, size, n_chunks, width).transpose(0, 2, 1, 3)  # [B, S, K, F]
+
+
+class TransformerLayer(nn.Cell):
+    """Self-attention, then an LSTM in the place of a transformer's first dense layer (section 2.2.1).
+
+    Args:
+        width: channels, F.
+        n_heads: attention heads.
+        hidden_size: LSTM units a direction.
+        bidirectional: D = 2 directions of the LSTM, else D = 1.
+        norm: the normalisation's name.
+        dropout: of attention weights, of what the LSTM gives, and before every sum.
+
+    Inputs:
+        x: [B, T, F].
+
+    Outputs:
+        The same shape.
+    """
+
+    def __init__(
+        self, width: int, *, n_heads: int, hidden_size: int, bidirectional: bool, norm: str, dropout: float
+    ) -> None:
+        super().__init__()
+        self.attention = SelfAttention(width, n_heads, dropout=dropout)
+        self.attention_norm = make_norm(norm, width)
+        self.rnn = LSTM(width, hidden_size, bidirectional=bidirectional)
+        self.dense = dense((2 if bidirectional else 1) * hidden_size, width)
+        self.rnn_norm = make_norm(norm, width)
+        self.dropout = nn.Dropout(p=float(dropout))
+
+    def construct(self, x: Tensor) -> Tensor:
+        x = self.attention_norm(x + self.dropout(self.attention(x)))  # [B, T, F]
+        y = self.rnn(x.transpose(1, 0, 2)).transpose(1, 0, 2)  # [B, T, D * H]
+        y = self.dense(self.dropout(ops.relu(y)))  # [B, T, F]
+        return self.rnn_norm(x + self.dropout(y))
