@@ -29,7 +29,6 @@ class Limits:
     high: float | None = None
     above: float | None = None
     below: float | None = None
-    even: bool = False
     choices: tuple[str, ...] = ()
     folder_name: bool = False
 
@@ -531,8 +530,6 @@ def _check_limits(value: Any, limits: Limits, where: str) -> None:
         if any(bound is not None and not holds(bound) for bound, _, holds in bounds):
             wanted = " and ".join(f"{words} {bound}" for bound, words, _ in bounds if bound is not None)
             raise InputError(f"{where}: must be {wanted}, got {value}")
-        if limits.even and value % 2:
-            raise InputError(f"{where}: must be even, because chunks overlap by half, got {value}")
 
 
 def _choose(value: Any, choices: Sequence[Any], where: str) -> Any:
