@@ -135,7 +135,7 @@ def test_naming_another_scheduler_drops_the_options_of_the_first(conf):
         ("norm=bn", r"norm \(separator_conf\.norm\): expected one of gLN, cLN, cgLN, LN, got 'bn'"),
         (
             "separator=tcn separator_conf.skip_size=-1",
-            r"separator_conf\.skip_size: must be at least 0 and at most 65536, got -1",
+            r"skip_size: must be at least 0 and at most 65536, got -1",
         ),
         ("separator=tcn norm=bn", r"separator_conf\.norm\): expected one of gLN, cLN, cgLN, got 'bn'"),
         ("separator=tcn K=4", r"separator 'tcn' has no option 'chunk_size'"),
