@@ -32,13 +32,10 @@ class Separator:
     """
 
     def __init__(self, model: "TasNet", config: Config, checkpoint: Path | None = None) -> None:
-        import mindspore as ms
+        from mindaudio_ext.models.whole import WholeUtterance
 
         self.config, self.checkpoint = config, checkpoint
-        self._tensor = ms.Tensor
-        self._model = model
-        model.set_train(False)
-        model.set_inputs(ms.Tensor(shape=[1, None], dtype=ms.float32))
+        self._whole = WholeUtterance(model)
 
     @classmethod
     def from_expdir(
@@ -88,8 +85,7 @@ class Separator:
     def estimate(self, mixture: np.ndarray, *, name: str = "mixture") -> np.ndarray:
         """Gives the model's own output [C, T], the level of which is arbitrary; the rest is as in `__call__`."""
         require_length(len(mixture), self.config, name=name)
-        batch = self._tensor(np.ascontiguousarray(mixture[None], np.float32))  # [1, T]
-        estimates = self._model(batch).asnumpy()[0]  # [C, T]
+        estimates = self._whole.separate(np.ascontiguousarray(mixture, np.float32))  # [C, T]
         if not np.isfinite(estimates).all():
             raise InputError(f"{name}: the model {self.checkpoint or ''} gives NaN or infinity; train it again")
         return estimates

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -126,9 +127,10 @@ def _write_graph(config: Config, checkpoint: Path, length: int, path: Path) -> N
     load_parameters(model, checkpoint)
     model.set_train(False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # a killed export leaves one that may not be written to
-    ms.export(model, ms.Tensor(np.zeros((1, length), np.float32)), file_name=str(path), file_format="MINDIR")
-    path.chmod(0o644)  # MindSpore leaves it readable for the owner only
+    with tempfile.TemporaryDirectory() as folder:  # MindSpore refuses a path with a space, or a letter beyond ASCII
+        written = Path(folder) / "graph.mindir"
+        ms.export(model, ms.Tensor(np.zeros((1, length), np.float32)), file_name=str(written), file_format="MINDIR")
+        shutil.copyfile(written, path)  # not its mode: only the owner could read it
 
 
 def _run_in_fresh_process(mindir: Path, inputs: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from mindaudio_ext.export import mindir as module
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("exported")
+    folder = tmp_path_factory.mktemp("a folder é")
     make_experiment(folder / "tiny")
     make_data(folder / "test", {"a": 1601, "b": 4000})
     main(["--expdir", str(folder / "tiny"), "--data", str(folder / "test")])
