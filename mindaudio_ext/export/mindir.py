@@ -120,10 +120,12 @@ def _write_graph(config: Config, checkpoint: Path, length: int, path: Path) -> N
     """Writes the model with the input [1, length]."""
     import mindspore as ms
 
+    from mindaudio_ext.layers.rnn import build_rnns_for
     from mindaudio_ext.models.checkpoint import load_parameters
     from mindaudio_ext.models.tasnet import build_model
 
-    model = build_model(config)
+    with build_rnns_for("portable"):  # without Python in the graph
+        model = build_model(config)
     load_parameters(model, checkpoint)
     model.set_train(False)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -47,6 +47,13 @@ def test_the_graph_computes_what_the_checkpoint_does(exported):
     assert parity["max_abs_difference"] <= 1e-5 * parity["peak"]
 
 
+def test_a_gru_can_be_exported_too(tmp_path):
+    make_experiment(tmp_path / "tiny", overrides="separator_conf.rnn_type=GRU")
+    make_data(tmp_path / "test", {"a": 1601})
+    main(["--expdir", str(tmp_path / "tiny"), "--data", str(tmp_path / "test")])
+    assert _json(tmp_path, "parity.json")["passed"] is True
+
+
 def test_a_second_export_keeps_the_files_and_another_checkpoint_does_not(exported, tmp_path, capsys):
     before = files_of(exported / "tiny" / "export")
     main(["--expdir", str(exported / "tiny"), "--data", str(exported / "test")])
