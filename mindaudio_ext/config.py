@@ -67,6 +67,8 @@ class Config:
     seed: int = _key(low=0, high=2**31 - 1)
     epochs: int = _key(low=1, high=1_000_000)
     batch_size: int = _key(low=1, high=_LARGEST_SIZE)
+    dynamic_mixing: bool = _key()
+    speed_perturb: float = _key(low=0, high=0.2)
     optimizer: str = _key(choices=("adam", "sgd"))
     lr: float = _key(above=0)
     weight_decay: float = _key(low=0)
@@ -160,7 +162,7 @@ _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 # A mapping among the keys and the key that names what its options belong to.
 _OPTIONS_OF = {"separator_conf": "separator", "scheduler_conf": "scheduler", "model_conf": "model"}
 # Keys that came later, and what the configs of older experiments mean without them.
-_BEFORE = {"model": "tasnet"}
+_BEFORE = {"model": "tasnet", "dynamic_mixing": False, "speed_perturb": 0.0}
 _FOLDER_NAME = re.compile(r"\w[\w.-]*")
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -433,6 +435,8 @@ def _check_together(merged: Mapping[str, _Entry]) -> None:
         )
     if merged["train_set"].value == merged["valid_set"].value:
         raise InputError(f"{merged['valid_set'].where}: is the train_set too ({merged['train_set'].value})")
+    if merged["speed_perturb"].value and not merged["dynamic_mixing"].value:
+        raise InputError(f"{merged['speed_perturb'].where}: only dynamic_mixing changes speeds, and it is false")
     if stride is not None and stride > kernel_size:
         raise InputError(f"{merged['stride'].where}: must be at most kernel_size ({kernel_size}), got {stride}")
     for key in ("segment", "export_segment"):

@@ -1,17 +1,22 @@
-"""Training batches and validation utterances, read from a MindRecord directory.
+"""Training batches and validation utterances, read from a MindRecord directory."""
 
-Which crops an epoch has depends on (seed, epoch, row) alone: a run that continues sees what an uninterrupted one would.
-"""
-
-from collections.abc import Iterator, Sequence
+import itertools
+import queue
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
-import mindspore.dataset as ds
 import numpy as np
 
 from mindaudio_ext.data.audio import from_pcm16
-from mindaudio_ext.data.mindrecord import SCHEMA, Manifest, decode_row
+from mindaudio_ext.data.examples import Crops, DynamicMixtures, Example, Examples, read_rows
+from mindaudio_ext.data.mindrecord import Manifest
 from mindaudio_ext.errors import InputError
+
+_AHEAD = 8  # batches that are made while a step runs
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,66 +35,107 @@ class Batch:
 
 
 class TrainBatches:
-    """Random crops of whole utterances, each utterance once an epoch, new crops every epoch.
+    """The batches of each epoch: crops of the set's mixtures or, with dynamic mixing, new mixtures of its sources.
 
-    What does not fill a last batch is left out; which utterances these are changes with the epoch.
+    What a batch holds depends on (seed, epoch, its place) alone: a run that continues sees what an uninterrupted one
+    would. What does not fill a last batch is left out; which mixtures these are changes with the epoch.
 
     Args:
         manifest: the set.
         segment: samples of a crop, T.
         batch_size: crops in a batch, B.
-        seed: of order and crops.
+        seed: of all that is drawn.
+        dynamic_mixing: make new mixtures.
+        speed_perturb: of dynamic mixing, the largest relative change of a source's speed.
 
     Raises:
-        InputError: the set has fewer utterances than a batch.
+        InputError: the set has fewer utterances than a batch, or dynamic mixing lacks the speakers.
     """
 
-    def __init__(self, manifest: Manifest, *, segment: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        segment: int,
+        batch_size: int,
+        seed: int,
+        dynamic_mixing: bool = False,
+        speed_perturb: float = 0.0,
+    ) -> None:
         if len(manifest.keys) < batch_size:
             raise InputError(
                 f"{manifest.path}: {len(manifest.keys)} utterances are fewer than batch_size ({batch_size})"
             )
-        self.manifest, self.segment, self.batch_size, self.seed = manifest, segment, batch_size, seed
+        self.segment, self.batch_size, self._count = segment, batch_size, len(manifest.keys) // batch_size
+        self.examples: Examples = Crops(manifest, segment=segment, seed=seed)
+        if dynamic_mixing:
+            self.examples = DynamicMixtures(manifest, segment=segment, seed=seed, speed_perturb=speed_perturb)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return len(self.manifest.keys) // self.batch_size
+        return self._count
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Yields the batches of an epoch, counted from 1."""
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.manifest.keys))
-        rows = _read_rows(self.manifest, order[: len(self) * self.batch_size].tolist())
-        for _ in range(len(self)):
-            crops = [self._crop(epoch, *next(rows)) for _ in range(self.batch_size)]
-            mixtures, sources, lengths = zip(*crops)
-            yield Batch(np.stack(mixtures), np.stack(sources), np.array(lengths, np.int32))
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yields the batches of an epoch, counted from 1, from batch `start` on, counted from 0.
 
-    def _crop(self, epoch: int, index: int, mixture: np.ndarray, sources: np.ndarray) -> tuple:
-        spare = len(mixture) - self.segment
-        start = int(np.random.default_rng((self.seed, epoch, index)).integers(spare + 1)) if spare > 0 else 0
-        length = min(len(mixture), self.segment)
-        padding = self.segment - length
-        mixture = np.pad(mixture[start : start + length], (0, padding))
-        sources = np.pad(sources[:, start : start + length], ((0, 0), (0, padding)))
-        return from_pcm16(mixture), from_pcm16(sources), length
+        A thread makes the next ones while the caller is busy with one.
+        """
+        return made_ahead(self._batches(epoch, start), _AHEAD)
+
+    def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        examples = self.examples.cut(epoch, range(start * self.batch_size, len(self) * self.batch_size))
+        for _ in range(start, len(self)):
+            yield _batch(list(itertools.islice(examples, self.batch_size)), self.segment)
 
 
 def whole_utterances(manifest: Manifest, max_samples: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields mixture float32 [T] and sources float32 [C, T] of each utterance of at most `max_samples`, in order."""
     order = [i for i, length in enumerate(manifest.num_samples) if max_samples is None or length <= max_samples]
-    for _, mixture, sources in _read_rows(manifest, order):
+    for _, mixture, sources in read_rows(manifest, order):
         yield from_pcm16(mixture), from_pcm16(sources)
 
 
-def _read_rows(manifest: Manifest, order: Sequence[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yields index, mixture int16 [T] and sources int16 [C, T] of the rows, in the given order."""
-    if not order:
-        return
-    rows = ds.MindDataset(
-        [str(file) for file in manifest.files],
-        columns_list=list(SCHEMA),
-        sampler=ds.SubsetSampler(list(order)),
-        num_parallel_workers=1,
-    )
-    for row in rows.create_dict_iterator(num_epochs=1, output_numpy=True):
-        yield int(row["index"]), *decode_row(row)
+def made_ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+    """Yields `items`, of which a thread makes up to `depth` in advance; what it raises is raised here.
+
+    The thread ends with the items, or soon after the caller stops asking for them.
+    """
+    made: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
+    abandoned = threading.Event()
+
+    def hand_over(item: T | None, error: BaseException | None) -> None:
+        while not abandoned.is_set():
+            try:
+                return made.put((item, error), timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                hand_over(item, None)
+                if abandoned.is_set():
+                    return
+            hand_over(None, StopIteration())
+        except BaseException as error:  # the caller's thread raises it
+            hand_over(None, error)
+
+    threading.Thread(target=work, name="made_ahead", daemon=True).start()
+    try:
+        while True:
+            item, error = made.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        abandoned.set()
+
+
+def _batch(examples: list[Example], segment: int) -> Batch:
+    """Stacks examples, with zeros after those that are shorter than the segment."""
+    lengths = [len(mixture) for mixture, _ in examples]
+    mixtures = [np.pad(mixture, (0, segment - len(mixture))) for mixture, _ in examples]
+    sources = [np.pad(sources, ((0, 0), (0, segment - sources.shape[1]))) for _, sources in examples]
+    return Batch(np.stack(mixtures), np.stack(sources), np.array(lengths, np.int32))

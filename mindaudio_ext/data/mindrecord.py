@@ -23,7 +23,7 @@ from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import write_text
 
-FORMAT = 1  # of the directory: columns and manifest
+FORMAT = 2  # of the directory: columns and manifest
 MANIFEST = "manifest.json"
 SHARD_BYTES = 1 << 30  # of samples in a file, about
 SCHEMA = {
@@ -58,6 +58,7 @@ class Manifest:
         keys: of the mixtures.
         num_samples: of each mixture.
         crc32: of each row's samples.
+        speakers: of each row's sources; None when the data directory does not tell them.
         digests: file name -> (bytes, sha256), of the MindRecord files and their indexes.
         source: digest of what was dumped.
     """
@@ -70,6 +71,7 @@ class Manifest:
     keys: tuple[str, ...]
     num_samples: list[int]
     crc32: list[int]
+    speakers: list[tuple[str, ...]] | None
     digests: dict[str, tuple[int, str]]
     source: str
 
@@ -154,9 +156,10 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
             sample_rate=fields["sample_rate"],
             num_spks=fields["num_spks"],
             files=tuple(path / name for name in digests if not name.endswith(".db")),
-            keys=tuple(key for key, _, _ in utts),
-            num_samples=[length for _, length, _ in utts],
-            crc32=[crc32 for _, _, crc32 in utts],
+            keys=tuple(key for key, *_ in utts),
+            num_samples=[length for _, length, *_ in utts],
+            crc32=[crc32 for _, _, crc32, *_ in utts],
+            speakers=[tuple(speakers) for *_, speakers in utts] if utts and len(utts[0]) > 3 else None,
             digests=digests,
             source=fields["source"],
         )
@@ -226,7 +229,7 @@ def _write(data: DataDir, folder: Path, set_name: str, stem: str, source: str, n
                 if row.sample_rate != rate:
                     raise InputError(f"{data.path}: {row.key} is at {row.sample_rate} Hz, {data.keys[0]} at {rate} Hz")
             writer.write_raw_data([_columns(row, len(utts) + i) for i, row in enumerate(batch)])
-            utts += [[row.key, row.num_samples, row.crc32] for row in batch]
+            utts += [[row.key, row.num_samples, row.crc32, *_speakers(data, row.key)] for row in batch]
         writer.commit()
         _require_rows(folder / name, len(keys))
     names = sorted(file.name for file in folder.iterdir())
@@ -247,6 +250,11 @@ def _write(data: DataDir, folder: Path, set_name: str, stem: str, source: str, n
     write_text(folder / MANIFEST, f'{head},\n "utts": [\n  {lines}\n ]\n}}\n')
     for name in names:  # MindRecord lets only their owner read them
         shutil.copymode(folder / MANIFEST, folder / name)
+
+
+def _speakers(data: DataDir, key: str) -> list[tuple[str, ...]]:
+    """Gives what a row of the manifest ends with: a list of speakers, when they are known."""
+    return [data.src2spk[key]] if data.src2spk else []
 
 
 def _read_row(entry: Entry) -> Row:

@@ -85,6 +85,8 @@ class Trainer:
             segment=round(config.segment * config.sample_rate),
             batch_size=config.batch_size,
             seed=config.seed,
+            dynamic_mixing=config.dynamic_mixing,
+            speed_perturb=config.speed_perturb,
         )
         ms.set_seed(config.seed)
         self.model = build_model(config)

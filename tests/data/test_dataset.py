@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mindaudio_ext.data.audio import write_wav
-from mindaudio_ext.data.dataset import TrainBatches, whole_utterances
+from mindaudio_ext.data.dataset import TrainBatches, made_ahead, whole_utterances
 from mindaudio_ext.data.kaldi_dir import write_data_dir
 from mindaudio_ext.data.mindrecord import dump
 from mindaudio_ext.errors import InputError
@@ -81,3 +81,30 @@ def test_whole_utterances_come_in_order_and_can_be_limited(manifest):
 def test_fewer_utterances_than_a_batch(manifest):
     with pytest.raises(InputError, match=r"5 utterances are fewer than batch_size \(6\)"):
         TrainBatches(manifest, segment=SEGMENT, batch_size=6, seed=0)
+
+
+def test_an_epoch_can_be_entered_at_any_batch(manifest):
+    training = TrainBatches(manifest, segment=SEGMENT, batch_size=2, seed=3)
+    whole, rest = list(training.epoch(5)), list(training.epoch(5, start=1))
+    assert (len(whole), len(rest)) == (2, 1)
+    np.testing.assert_array_equal(whole[1].mixture, rest[0].mixture)
+    np.testing.assert_array_equal(whole[1].lengths, rest[0].lengths)
+
+
+def test_made_ahead_passes_on_what_is_raised():
+    def items():
+        yield 1
+        raise InputError("row 2 is damaged")
+
+    made = made_ahead(items(), 4)
+    assert next(made) == 1
+    with pytest.raises(InputError, match="row 2 is damaged"):
+        next(made)
+
+
+def test_made_ahead_makes_no_more_than_it_may():
+    taken = []
+    made = made_ahead((taken.append(i) or i for i in range(100)), 2)
+    assert [next(made) for _ in range(3)] == [0, 1, 2]
+    made.close()
+    assert len(taken) <= 3 + 2 + 1  # three given, two waiting, one in the thread's hand

@@ -75,7 +75,7 @@ def test_the_manifest_is_the_contracts(tmp_path):
     data, _ = _make(tmp_path)
     dump(data, tmp_path / "dump" / "train")
     fields = json.loads((tmp_path / "dump" / "train" / "manifest.json").read_text())
-    assert (fields["format"], fields["set"], fields["num_utts"], fields["num_samples"]) == (1, "train", 4, 4701)
+    assert (fields["format"], fields["set"], fields["num_utts"], fields["num_samples"]) == (2, "train", 4, 4701)
     assert (fields["sample_rate"], fields["num_spks"]) == (8000, 2)
     assert [entry["name"] for entry in fields["files"]] == ["train.mindrecord", "train.mindrecord.db"]
     assert [utt[:2] for utt in fields["utts"]] == [["a", 1000], ["b", 1500], ["c", 700], ["d", 1501]]
@@ -194,9 +194,9 @@ def test_an_unknown_format_is_refused(tmp_path):
     data, _ = _make(tmp_path)
     out = tmp_path / "dump" / "train"
     dump(data, out)
-    text = (out / "manifest.json").read_text().replace('"format": 1', '"format": 2')
+    text = (out / "manifest.json").read_text().replace('"format": 2', '"format": 3')
     (out / "manifest.json").write_text(text)
-    with pytest.raises(InputError, match="is of format 2, 1 is expected"):
+    with pytest.raises(InputError, match="is of format 3, 2 is expected"):
         read_manifest(out)
 
 
