@@ -49,8 +49,8 @@ class Crops:
 class DynamicMixtures:
     """New mixtures of the set's sources by LibriMix's rules: each source once an epoch, other pairs each epoch.
 
-    Speakers differ, a source's loudness (that of its whole utterance) is drawn from -33 to -25 LUFS, peaks are kept as in
-    `mixture.mix`, and a mixture is as long as its shortest crop.
+    Speakers differ, a source's loudness (that of its whole utterance) is drawn from -33 to -25 LUFS, peaks are kept as
+    in `mixture.mix`, and a mixture is as long as its shortest crop.
 
     Args:
         manifest: the set.
