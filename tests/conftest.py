@@ -1,9 +1,10 @@
-"""What tests need and Python cannot bring: `@pytest.mark.needs("g++")`, `needs("speech_data")`, `needs("chromium")`.
+"""What tests need and the set-up does not bring: `@pytest.mark.needs("g++")`, `needs("speech_data")`, `needs("pesq")`.
 
 A test whose need is missing is listed as NOT RUN at the end of the run; with `--all-required` it fails instead.
 This is the only place that leaves tests out.
 """
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "g++": ("g++", "clang++")}
+PACKAGES = ("pesq",)  # optional ones
 NOT_RUN = pytest.StashKey[list[str]]()
 
 
@@ -23,9 +25,11 @@ def speech_data_folder() -> Path:
 
 
 def is_there(need: str) -> bool:
-    """Whether this machine has the speech data or a command of that name."""
+    """Whether this machine has the speech data, or a command or optional package of that name."""
     if need == "speech_data":
         return speech_data_folder().is_dir()
+    if need in PACKAGES:
+        return importlib.util.find_spec(need) is not None
     return any(shutil.which(command) for command in COMMANDS.get(need, (need,)))
 
 
@@ -34,7 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(name, ...): commands, or speech_data, that the test cannot do without")
+    config.addinivalue_line(
+        "markers", "needs(name, ...): commands, packages, or speech_data, that the test cannot do without"
+    )
     config.addinivalue_line("markers", "slow: takes a minute or more; tools/test.sh --quick leaves it out")
     config.stash[NOT_RUN] = []
 

@@ -1,41 +1,60 @@
-"""Signal-to-distortion ratio of BSS Eval, by mir_eval."""
+"""Signal-to-distortion, -interference and -artifact ratios of BSS Eval, by mir_eval."""
 
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 
+from mindaudio_ext.metrics.checks import checked_pair
 from mindaudio_ext.metrics.si_snr import BOUND_DB
 
 
-def sdr(*, estimates: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Gives the SDR of each estimate against the reference in its place, dB, in -100 to 100.
+class BssEval(NamedTuple):
+    """The ratios of BSS Eval, each float64 [C], dB, in -100 to 100."""
 
-    Filters of 512 taps are allowed for, as in BSS Eval version 3. No permutation is searched. A silent
-    estimate gets -100.
+    sdr: np.ndarray
+    sir: np.ndarray
+    sar: np.ndarray
+
+
+def bss_eval(*, estimates: np.ndarray, references: np.ndarray) -> BssEval:
+    """Gives SDR, SIR and SAR of each estimate against the reference in its place.
+
+    Filters of 512 taps are allowed for, as in BSS Eval version 3. No permutation is searched. A silent estimate gets
+    -100 in all three.
+
+    >>> rng = np.random.default_rng(0)
+    >>> references = rng.normal(size=(2, 8000))
+    >>> ratios = bss_eval(estimates=references + 0.1 * references[::-1], references=references)
+    >>> ratios.sir.round().tolist()  # the other source at a tenth, and nothing else
+    [20.0, 20.0]
+    >>> ratios.sar.tolist()
+    [100.0, 100.0]
 
     Args:
         estimates: [C, T].
         references: [C, T]; they take part together, because what comes from another source is interference.
 
-    Returns:
-        [C], float64.
-
     Raises:
-        ValueError: the shapes differ, a value is not finite, or a reference is silent.
+        ValueError: the shapes differ, there are fewer than two samples, a value is not finite, or a reference is
+            silent.
 
     Source: Vincent, Gribonval and Fevotte, "Performance measurement in blind audio source separation", 2006.
     """
     from mir_eval import separation  # slow to import, and few need it
 
-    estimates, references = np.asarray(estimates, np.float64), np.asarray(references, np.float64)
-    if estimates.shape != references.shape or estimates.ndim != 2:
-        raise ValueError(f"expected [C, T] twice, got estimates {estimates.shape} and references {references.shape}")
-    if not (np.isfinite(estimates).all() and np.isfinite(references).all()):
-        raise ValueError("a signal has NaN or infinity")
+    estimates, references = checked_pair(estimates, references)
+    if estimates.ndim != 2:
+        raise ValueError(f"expected estimates and references [C, T], got shape {estimates.shape}")
     silent = ~estimates.any(axis=1)
     # mir_eval refuses a silent estimate; the values of the others do not depend on it.
     filled = np.where(silent[:, None], references, estimates)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(divide="ignore"):
         warnings.simplefilter("ignore")  # the module announces that mir_eval 0.9 will not have it
-        values = separation.bss_eval_sources(references, filled, compute_permutation=False)[0]
-    return np.where(silent, -BOUND_DB, np.clip(values, -BOUND_DB, BOUND_DB))
+        values = separation.bss_eval_sources(references, filled, compute_permutation=False)[:3]
+    return BssEval(*(np.where(silent, -BOUND_DB, np.clip(value, -BOUND_DB, BOUND_DB)) for value in values))
+
+
+def sdr(*, estimates: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Gives the SDR of each estimate [C], dB; see `bss_eval`."""
+    return bss_eval(estimates=estimates, references=references).sdr

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from mindaudio_ext.metrics.checks import checked_pair
+
 BOUND_DB = 100.0  # beyond 16-bit sound; keeps the mean finite when an estimate is silent or perfect
 
 
@@ -29,9 +31,7 @@ def si_snr(*, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
     Source: Luo and Mesgarani, "TasNet", 2018; Le Roux et al., "SDR - half-baked or well done?", 2019.
     """
-    estimate, reference = _checked(estimate, "estimate"), _checked(reference, "reference")
-    if estimate.shape != reference.shape:
-        raise ValueError(f"the estimate's shape {estimate.shape} is not the reference's {reference.shape}")
+    estimate, reference = checked_pair(estimate, reference)
     estimate, silent_estimate = _without_mean(estimate)
     reference, silent_reference = _without_mean(reference)
     if silent_reference.any():
@@ -41,15 +41,6 @@ def si_snr(*, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio_db = 10 * np.log10((target**2).sum(-1) / ((estimate - target) ** 2).sum(-1))  # [...]
     return np.where(silent_estimate, -BOUND_DB, np.clip(ratio_db, -BOUND_DB, BOUND_DB))
-
-
-def _checked(signal: np.ndarray, name: str) -> np.ndarray:
-    signal = np.asarray(signal, np.float64)
-    if signal.ndim == 0 or signal.shape[-1] < 2:
-        raise ValueError(f"the {name} has fewer than two samples (shape {signal.shape})")
-    if not np.isfinite(signal).all():
-        raise ValueError(f"the {name} has NaN or infinity")
-    return signal
 
 
 def _without_mean(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
