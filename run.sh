@@ -18,6 +18,7 @@ device_target=                  # Ascend or CPU; what the config says when empty
 device_id=                      # the card when one is used; what the config says when empty
 recipe=                         # folder of the recipe; the root when empty
 data_script=local/mini_data.sh  # makes the data directories; looked for in the recipe, in the root, here
+allow_pipes=false               # run the commands that scp files hold: "flac -dc x.flac |"
 debug=false                     # show the traceback of an error
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -131,7 +132,7 @@ if in_stage 1 "MindRecord dump"; then
             *) name=${test_name:-$set} ;;
         esac
         run_stage python -m mindaudio_ext.bin.dump --data "$data/$set" --out "$dump/$set" --name "$name" --nj "$nj" \
-            "${debug_flag[@]}"
+            --allow_pipes "$allow_pipes" "${debug_flag[@]}"
     done
     stage_done
 fi
@@ -158,7 +159,7 @@ if in_stage 3 "decode"; then
         stage_reads "$checkpoint, $data/$set"
         stage_writes "$expdir/separated_$set"
         run_stage python -m mindaudio_ext.bin.decode --expdir "$expdir" --data "$data/$set" "${checkpoint_option[@]}" \
-            --device_target "$device_target" --nj "$nj" "${debug_flag[@]}"
+            --device_target "$device_target" --nj "$nj" --allow_pipes "$allow_pipes" "${debug_flag[@]}"
     done
     stage_done
 fi
@@ -172,7 +173,7 @@ if in_stage 4 "score"; then
     done
     stage_writes "$expdir/RESULTS.md"
     run_stage python -m mindaudio_ext.bin.score --expdir "$expdir" --data "${test_data[@]}" --nj "$nj" \
-        --cal_sdr "$cal_sdr" --command_line "$command_line" "${debug_flag[@]}"
+        --cal_sdr "$cal_sdr" --command_line "$command_line" --allow_pipes "$allow_pipes" "${debug_flag[@]}"
     stage_done
 fi
 
@@ -183,7 +184,7 @@ if in_stage 5 "export 310"; then
     stage_reads "$checkpoint, ${test_data[0]}"
     stage_writes "$expdir/export"
     run_stage python -m mindaudio_ext.bin.export --expdir "$expdir" --data "${test_data[0]}" "${checkpoint_option[@]}" \
-        --export_segment "$export_segment" "${debug_flag[@]}"
+        --export_segment "$export_segment" --allow_pipes "$allow_pipes" "${debug_flag[@]}"
     stage_done
 fi
 

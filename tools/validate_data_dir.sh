@@ -2,9 +2,10 @@
 # Checks a data directory: tools/validate_data_dir.sh DIR [--no_audio true] [--nj 2]. Names the first thing wrong.
 set -euo pipefail
 
-no_audio=false  # do not read the signals
-nj=2            # processes that read
-debug=false     # show the traceback of an error
+no_audio=false     # do not read the signals
+nj=2               # processes that read
+allow_pipes=false  # run the commands that scp files hold: "flac -dc x.flac |"
+debug=false        # show the traceback of an error
 # shellcheck disable=SC2034  # parse_options.sh reads it
 positional=true
 
@@ -18,4 +19,5 @@ if (($# != 1)); then
 fi
 debug_flag=()
 if [[ $debug == true ]]; then debug_flag=(--debug); fi
-python -m mindaudio_ext.bin.validate_data_dir "$1" --no_audio "$no_audio" --nj "$nj" "${debug_flag[@]}"
+python -m mindaudio_ext.bin.validate_data_dir "$1" --no_audio "$no_audio" --nj "$nj" \
+    --allow_pipes "$allow_pipes" "${debug_flag[@]}"

@@ -4,13 +4,19 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mindaudio_ext.bin.options import add_allow_pipes
 from mindaudio_ext.decode.decode_set import CORES_A_PROCESS, decode_set
 from mindaudio_ext.errors import command
 
 
 def _run(args: argparse.Namespace) -> None:
     decoded = decode_set(
-        args.expdir, args.data, model_path=args.model_path, device_target=args.device_target, nj=args.nj
+        args.expdir,
+        args.data,
+        model_path=args.model_path,
+        device_target=args.device_target,
+        nj=args.nj,
+        allow_pipes=args.allow_pipes == "true",
     )
     print(f"{args.data}: {decoded.summary}")
 
@@ -26,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--nj", type=int, default=1, help=f"processes at most, one for every {CORES_A_PROCESS} cores (%(default)s)"
     )
+    add_allow_pipes(parser)
     return parser
 
 

@@ -2,12 +2,13 @@
 
 import argparse
 
+from mindaudio_ext.bin.options import add_allow_pipes
 from mindaudio_ext.data.mindrecord import dump
 from mindaudio_ext.errors import command
 
 
 def _run(args: argparse.Namespace) -> None:
-    manifest, written = dump(args.data, args.out, name=args.name, nj=args.nj)
+    manifest, written = dump(args.data, args.out, name=args.name, nj=args.nj, allow_pipes=args.allow_pipes == "true")
     size = sum(size for size, _ in manifest.digests.values())
     hours = sum(manifest.num_samples) / manifest.sample_rate / 3600
     print(
@@ -22,6 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, help="the MindRecord directory; its last part names the set")
     parser.add_argument("--name", help="name of the files; by default the set's")
     parser.add_argument("--nj", type=int, default=1, help="processes that read (%(default)s)")
+    add_allow_pipes(parser)
     return parser
 
 

@@ -5,12 +5,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mindaudio_ext.bin.options import add_allow_pipes
 from mindaudio_ext.errors import command
 from mindaudio_ext.export.mindir import export_mindir
 
 
 def _run(args: argparse.Namespace) -> None:
-    path, parity = export_mindir(args.expdir, args.data, model_path=args.model_path, segment=args.export_segment)
+    path, parity = export_mindir(
+        args.expdir,
+        args.data,
+        model_path=args.model_path,
+        segment=args.export_segment,
+        allow_pipes=args.allow_pipes == "true",
+    )
     if not parity.passed:
         print(f"export: error: {path.name} does not compute what the checkpoint does: {parity}", file=sys.stderr)
         sys.exit(1)
@@ -26,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model_path", type=Path, help="checkpoint; default: the config's model_path, or else checkpoints/best.ckpt"
     )
     parser.add_argument("--export_segment", type=float, metavar="SECONDS", help="input length; default: the config's")
+    add_allow_pipes(parser)
     return parser
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mindaudio_ext.bin.options import add_allow_pipes
 from mindaudio_ext.config import read_resolved
 from mindaudio_ext.errors import InputError, command
 from mindaudio_ext.score.results import summarise, write_results
@@ -21,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--nj", type=int, default=1, help="processes")
     arguments.add_argument("--cal_sdr", choices=("true", "false"), help="SDR too; default: what the config says")
     arguments.add_argument("--command_line", metavar="TEXT", help="for RESULTS.md: the command; default: this one")
+    add_allow_pipes(arguments)
     return arguments
 
 
@@ -43,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
             sample_rate=config.sample_rate,
             cal_sdr=config.cal_sdr,
             nj=args.nj,
+            allow_pipes=args.allow_pipes == "true",
         )
         write_scores(scores, args.expdir / f"scores_{name}.csv")
         summary = summarise(scores)

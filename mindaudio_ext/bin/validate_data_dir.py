@@ -2,12 +2,15 @@
 
 import argparse
 
+from mindaudio_ext.bin.options import add_allow_pipes
 from mindaudio_ext.data.kaldi_dir import validate_data_dir
 from mindaudio_ext.errors import command
 
 
 def _run(args: argparse.Namespace) -> None:
-    found = validate_data_dir(args.dir, check_audio=args.no_audio == "false", nj=args.nj)
+    found = validate_data_dir(
+        args.dir, check_audio=args.no_audio == "false", nj=args.nj, allow_pipes=args.allow_pipes == "true"
+    )
     parts = [f"{found.num_utts} utterances"]
     parts += [f"{found.hours:.2f} h", f"{found.sample_rate} Hz"] if found.sample_rate else ["audio not checked"]
     parts += [f"{found.num_spks} sources"]
@@ -22,6 +25,7 @@ def _parser() -> argparse.ArgumentParser:
         "--no_audio", choices=("true", "false"), default="false", help="do not read the signals (false)"
     )
     parser.add_argument("--nj", type=int, default=1, help="processes that read (%(default)s)")
+    add_allow_pipes(parser)
     return parser
 
 

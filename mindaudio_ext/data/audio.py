@@ -1,8 +1,10 @@
 """Wav, flac and Kaldi archives in, 16-bit wav out. Everything is mono."""
 
+import io
 import os
 import re
-from pathlib import Path
+import subprocess
+from typing import BinaryIO
 
 import kaldiio
 import numpy as np
@@ -13,7 +15,8 @@ from mindaudio_ext.files import atomic_path
 
 FULL_SCALE = 32768  # a 16-bit sample of value v is the float v / 32768
 
-_ARCHIVE = re.compile(r":\d+(\[[^]]*\])?$")  # what follows the file's name in "file.ark:1234"
+_ARCHIVE = re.compile(r":(\d+)(\[[^]]*\])?$")  # what follows the file's name in "file.ark:1234"
+_SOUND = (b"RIFF", b"fLaC", b"AUDI")  # what sound in an archive begins with; kaldiio would also run what is pickled
 _UNKNOWN_SIZE = 0x7FFFF000  # writers to a pipe cannot know the length and put this or more into the header
 
 
@@ -35,53 +38,106 @@ def read_audio(path: str | os.PathLike, *, sample_rate: int | None = None) -> tu
     """Reads as `read_wav` does; gives samples float32 [T] and the rate in Hz."""
     if not os.path.isfile(path):
         raise InputError(f"{path}: {'is a folder' if os.path.isdir(path) else 'no such file'}")
-    try:
-        with soundfile.SoundFile(path) as file:
-            if file.channels != 1:
-                raise InputError(f"{path}: has {file.channels} channels; one is expected, choose or mix them first")
-            rate, expected = file.samplerate, file.frames
-            samples = file.read(dtype="float32")
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: it is taken for audio without a header
-        raise InputError(f"{path}: cannot be read as audio ({error})") from error
-    if len(samples) < expected or _is_truncated_wav(path):
-        raise InputError(f"{path}: is truncated; its header promises more samples than it has")
-    return _checked(samples, rate, name=str(path), sample_rate=sample_rate), rate
+    with open(path, "rb") as file:
+        return _decode(file, name=str(path), sample_rate=sample_rate)
+
+
+def is_command(value: str) -> bool:
+    """Tells whether a value of a Kaldi scp file is a command whose output is read: `flac -dc x.flac |`."""
+    return value.rstrip().endswith("|")
+
+
+def files_of(value: str) -> list[str]:
+    """Lists the files that a value of a Kaldi scp file reads; of a command, its words that are files.
+
+    >>> files_of("wav.ark:123")
+    ['wav.ark']
+    """
+    if is_command(value):
+        return [word for word in value.replace('"', " ").replace("'", " ").split() if os.path.isfile(word)]
+    return [_ARCHIVE.sub("", value)]
 
 
 def read_signal(
     value: str, *, name: str, sample_rate: int | None = None, allow_pipes: bool = False
 ) -> tuple[np.ndarray, int]:
-    """Reads what a line of a Kaldi scp file points to: a path or a place in an archive, `file.ark:offset`.
+    """Reads what a line of a Kaldi scp file points to: a path, a place in an archive, or what a command prints.
 
     Args:
-        value: the line without its key.
+        value: the line without its key: `x.wav`, `wav.ark:123` or `flac -dc x.flac |`.
         name: says in errors what was read, such as the file and the key.
         sample_rate: the rate it must have, Hz. None takes any.
-        allow_pipes: run `command |` lines. They are refused by default, because they run whatever the file says.
+        allow_pipes: run commands. They are refused by default, because they do whatever the file says.
 
     Returns:
         samples float32 [T] and the rate in Hz.
+
+    Raises:
+        InputError: beginning with `name`.
     """
-    if value.rstrip().endswith("|"):
-        if not allow_pipes:
-            raise InputError(f"{name}: is a command ('{value}'); write its output to a wav file and list that")
-    elif not _ARCHIVE.search(value):
-        try:
-            return read_audio(value, sample_rate=sample_rate)
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from error
     try:
-        loaded = kaldiio.load_mat(value)
+        if is_command(value):
+            if not allow_pipes:
+                raise InputError(f"is a command ('{value}'); commands are run only with --allow_pipes true")
+            return _read_command(value.rstrip()[:-1].strip(), sample_rate)
+        if _ARCHIVE.search(value):
+            return _read_archive(value, sample_rate)
+        return read_audio(value, sample_rate=sample_rate)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def _read_command(command: str, sample_rate: int | None) -> tuple[np.ndarray, int]:
+    """Reads what a command prints; kaldiio takes whatever came before the command failed."""
+    ended = subprocess.run(command, shell=True, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if ended.returncode != 0:
+        said = ended.stderr.decode(errors="replace").split("\n")
+        said = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
+        raise InputError(f"'{command}' ended with status {ended.returncode} ({said})")
+    return _decode(io.BytesIO(ended.stdout), name=f"'{command}'", sample_rate=sample_rate)
+
+
+def _read_archive(value: str, sample_rate: int | None) -> tuple[np.ndarray, int]:
+    """Reads sound at an offset of an archive."""
+    place = _ARCHIVE.search(value)
+    path, offset = value[: place.start()], int(place[1])
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file")
+    with open(path, "rb") as file:
+        file.seek(offset)
+        if file.read(4) not in _SOUND:
+            raise InputError(f"'{value}' is not sound: RIFF, flac or kaldiio's AUDIO is expected at byte {offset}")
+        file.seek(offset)
+        if _is_truncated(file):
+            raise InputError(f"'{value}' is truncated; its header promises more samples than it has")
+    try:
+        rate, samples = kaldiio.load_mat(value)
     except Exception as error:  # kaldiio raises whatever its parser stumbles on
-        raise InputError(f"{name}: cannot read '{value}' ({type(error).__name__}: {error})") from error
-    if not (isinstance(loaded, tuple) and isinstance(loaded[0], int)):
-        raise InputError(f"{name}: '{value}' is a matrix without a sample rate; audio is expected")
-    rate, samples = loaded
+        raise InputError(f"cannot read '{value}' ({type(error).__name__}: {error})") from error
     if samples.ndim != 1:
-        raise InputError(f"{name}: has {samples.shape[-1]} channels; one is expected, choose or mix them first")
+        raise InputError(f"'{value}' has {samples.shape[-1]} channels; one is expected, choose or mix them first")
+    if samples.dtype == np.uint8:  # 8-bit wav has its zero in the middle
+        samples = samples.astype(np.int16) * 256 + np.iinfo(np.int16).min
     if np.issubdtype(samples.dtype, np.integer):
         samples = samples / -float(np.iinfo(samples.dtype).min)
-    return _checked(samples.astype(np.float32), rate, name=name, sample_rate=sample_rate), rate
+    return _checked(samples.astype(np.float32), rate, name=f"'{value}'", sample_rate=sample_rate), rate
+
+
+def _decode(source: BinaryIO, *, name: str, sample_rate: int | None) -> tuple[np.ndarray, int]:
+    """Reads mono sound, whole; `name` begins what is said of it."""
+    truncated = _is_truncated(source)
+    source.seek(0)
+    try:
+        with soundfile.SoundFile(source) as file:
+            if file.channels != 1:
+                raise InputError(f"{name}: has {file.channels} channels; one is expected, choose or mix them first")
+            rate, expected = file.samplerate, file.frames
+            samples = file.read(dtype="float32")
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: it is taken for audio without a header
+        raise InputError(f"{name}: cannot be read as audio ({error})") from error
+    if len(samples) < expected or truncated:
+        raise InputError(f"{name}: is truncated; its header promises more samples than it has")
+    return _checked(samples, rate, name=name, sample_rate=sample_rate), rate
 
 
 def to_pcm16(samples: np.ndarray) -> np.ndarray:
@@ -130,16 +186,23 @@ def _checked(samples: np.ndarray, rate: int, *, name: str, sample_rate: int | No
     return samples
 
 
-def _is_truncated_wav(path: str | os.PathLike) -> bool:
-    """Tells whether a RIFF wav ends before its data chunk does; libsndfile reads such a file without a word."""
-    size = Path(path).stat().st_size
-    with open(path, "rb") as file:
-        header = file.read(12)
-        if header[:4] != b"RIFF" or header[8:] != b"WAVE":
-            return False
-        while len(chunk := file.read(8)) == 8:
-            length = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"data":
-                return length < _UNKNOWN_SIZE and file.tell() + length > size
-            file.seek(length + length % 2, os.SEEK_CUR)
+def _is_truncated(file: BinaryIO) -> bool:
+    """Tells whether sound that begins here ends before its header says; libsndfile and kaldiio read on without a word.
+
+    Known of RIFF wav and of kaldiio's AUDIO, which is a sound of any format behind its length.
+    """
+    start = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(start)
+    header = file.read(12)
+    if header[:5] == b"AUDIO":
+        width = header[5]
+        return start + 6 + width + int.from_bytes(header[6 : 6 + width], "little") > size
+    if header[:4] != b"RIFF" or header[8:] != b"WAVE":
+        return False
+    while len(chunk := file.read(8)) == 8:
+        length = int.from_bytes(chunk[4:], "little")
+        if chunk[:4] == b"data":
+            return length < _UNKNOWN_SIZE and file.tell() + length > size
+        file.seek(length + length % 2, os.SEEK_CUR)
     return True

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindaudio_ext.data.audio import FULL_SCALE, read_signal
+from mindaudio_ext.data.audio import FULL_SCALE, is_command, read_signal
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import write_text
@@ -28,12 +28,30 @@ class Entry:
         key: of the mixture.
         signals: file -> scp value: `wav.scp`, then `spk1.scp` and so on, then `noise1.scp` when there is one.
         num_samples: of the mixture, as `utt2num_samples` says.
+        allow_pipes: whether values that are commands may be run.
     """
 
     path: Path
     key: str
     signals: dict[str, str]
     num_samples: int
+    allow_pipes: bool = False
+
+    def read(self, name: str, *, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+        """Reads the signal of one of the files.
+
+        Args:
+            name: `wav.scp`, `spk1.scp`, ...
+            sample_rate: the rate it must have, Hz. None takes any.
+
+        Returns:
+            samples float32 [T] and the rate in Hz.
+
+        Raises:
+            InputError: naming file and key.
+        """
+        where = f"{self.path / name}: {self.key}"
+        return read_signal(self.signals[name], name=where, sample_rate=sample_rate, allow_pipes=self.allow_pipes)
 
 
 @dataclass(frozen=True)
@@ -49,6 +67,7 @@ class DataDir:
         num_samples: key -> samples of the mixture.
         src2spk: key -> speakers in the order of the sources; None when unknown.
         spk2gender: speaker -> f or m; None when unknown.
+        allow_pipes: whether values that are commands may be run.
     """
 
     path: Path
@@ -59,6 +78,7 @@ class DataDir:
     num_samples: dict[str, int]
     src2spk: dict[str, tuple[str, ...]] | None
     spk2gender: dict[str, str] | None
+    allow_pipes: bool = False
 
     def entries(self) -> list[Entry]:
         """Lists the mixtures, in the order of the keys."""
@@ -66,7 +86,9 @@ class DataDir:
         if self.noise is not None:
             files["noise1.scp"] = self.noise
         return [
-            Entry(self.path, key, {name: scp[key] for name, scp in files.items()}, self.num_samples[key])
+            Entry(
+                self.path, key, {name: scp[key] for name, scp in files.items()}, self.num_samples[key], self.allow_pipes
+            )
             for key in self.keys
         ]
 
@@ -82,8 +104,12 @@ class Summary:
     speakers: int | None
 
 
-def read_data_dir(path: str | os.PathLike) -> DataDir:
+def read_data_dir(path: str | os.PathLike, *, allow_pipes: bool = False) -> DataDir:
     """Reads a data directory and checks everything about it but the audio.
+
+    Args:
+        path: the folder.
+        allow_pipes: accept values that are commands, `flac -dc x.flac |`; reading such a signal runs the command.
 
     Raises:
         InputError: naming file, line or key of the first thing that is wrong.
@@ -104,7 +130,20 @@ def read_data_dir(path: str | os.PathLike) -> DataDir:
             _require_same_keys(path, mixtures, name, mapping)
     _check_spk2utt(path, utt2spk)
     spk2gender = _read_spk2gender(path)
-    return DataDir(path, tuple(mixtures), mixtures, sources, noise, num_samples, src2spk, spk2gender)
+    data = DataDir(path, tuple(mixtures), mixtures, sources, noise, num_samples, src2spk, spk2gender, allow_pipes)
+    if not allow_pipes:
+        _refuse_commands(data)
+    return data
+
+
+def _refuse_commands(data: DataDir) -> None:
+    for entry in data.entries():
+        for name, value in entry.signals.items():
+            if is_command(value):
+                raise InputError(
+                    f"{data.path / name}: {entry.key}: is a command ('{value}'); "
+                    "commands are run only with --allow_pipes true"
+                )
 
 
 def write_data_dir(
@@ -170,18 +209,21 @@ def _old(path: Path) -> Path:
     return path.with_name(f".tmp.old.{path.name}")
 
 
-def validate_data_dir(path: str | os.PathLike, *, check_audio: bool = True, nj: int = 1) -> Summary:
+def validate_data_dir(
+    path: str | os.PathLike, *, check_audio: bool = True, nj: int = 1, allow_pipes: bool = False
+) -> Summary:
     """Checks a data directory: the files, and that rates and lengths agree and the sources add up to the mixture.
 
     Args:
         path: the folder.
         check_audio: also read every signal.
         nj: processes that read.
+        allow_pipes: see `read_data_dir`.
 
     Raises:
         InputError: naming file, line or key of the first thing that is wrong.
     """
-    data = read_data_dir(path)
+    data = read_data_dir(path, allow_pipes=allow_pipes)
     rate = None
     if check_audio:
         rates = parallel_map(_check_mixture, data.entries(), nj=nj, title=f"validate {data.path.name}")
@@ -220,8 +262,8 @@ def read_mixture(entry: Entry) -> tuple[np.ndarray, np.ndarray, int]:
     """
     signals = {}
     rate = None
-    for name, value in entry.signals.items():
-        signals[name], rate = read_signal(value, name=f"{entry.path / name}: {entry.key}", sample_rate=rate)
+    for name in entry.signals:
+        signals[name], rate = entry.read(name, sample_rate=rate)
     mixture = signals.pop("wav.scp")
     if len(mixture) != entry.num_samples:
         raise InputError(
@@ -243,8 +285,9 @@ def _check_mixture(entry: Entry) -> int:
 
 
 def _check_sum(entry: Entry, mixture: np.ndarray, signals: np.ndarray) -> None:
-    """Requires |mixture - sum| of at most one 16-bit step for each addition."""
-    steps = np.abs(mixture.astype(np.float64) - signals.sum(axis=0, dtype=np.float64)) * FULL_SCALE
+    """Requires |mixture - sum| of at most one 16-bit step for each addition; a mixture may clip where the sum would."""
+    expected = np.clip(signals.sum(axis=0, dtype=np.float64), -1.0, (FULL_SCALE - 1) / FULL_SCALE)
+    steps = np.abs(np.clip(mixture.astype(np.float64), -1.0, (FULL_SCALE - 1) / FULL_SCALE) - expected) * FULL_SCALE
     allowed = max(len(signals) - 1, 1)
     if steps.max() > allowed + 1e-3:
         worst = int(steps.argmax())

@@ -7,7 +7,6 @@ processes that read wavs start fast.
 import hashlib
 import json
 import os
-import re
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindaudio_ext.data.audio import to_pcm16
+from mindaudio_ext.data.audio import files_of, to_pcm16
 from mindaudio_ext.data.kaldi_dir import DataDir, Entry, read_data_dir, read_mixture, recover_dir, replace_dir
 from mindaudio_ext.data.mixture import STAMP
 from mindaudio_ext.data.parallel import parallel_map
@@ -100,6 +99,7 @@ def dump(
     name: str | None = None,
     nj: int = 1,
     shard_bytes: int = SHARD_BYTES,
+    allow_pipes: bool = False,
 ) -> tuple[Manifest, bool]:
     """Makes a MindRecord directory of a data directory, unless a whole one of the same data is there.
 
@@ -111,6 +111,7 @@ def dump(
         name: of the files, `<name>.mindrecord*`; the set's name when None.
         nj: processes that read.
         shard_bytes: of samples in a file, about.
+        allow_pipes: run the commands in scp files.
 
     Returns:
         the manifest, and whether anything was written.
@@ -118,7 +119,7 @@ def dump(
     Raises:
         InputError: naming what is wrong with the data directory.
     """
-    read, out = read_data_dir(data), Path(os.path.abspath(out))
+    read, out = read_data_dir(data, allow_pipes=allow_pipes), Path(os.path.abspath(out))
     source = _source_digest(read)
     recover_dir(out)
     name = name or out.name
@@ -377,8 +378,8 @@ def _is_up_to_date(data: DataDir, out: Path, name: str, source: str) -> bool:
     if manifest.keys != data.keys or manifest.num_samples != lengths:
         return False
     made = (out / MANIFEST).stat().st_mtime_ns
-    files = {re.sub(r":\d+(\[[^]]*\])?$", "", value) for entry in data.entries() for value in entry.signals.values()}
-    files |= {str(file) for file in data.path.iterdir()}
+    files = {file for entry in data.entries() for value in entry.signals.values() for file in files_of(value)}
+    files |= {str(file) for file in data.path.iterdir() if file.is_file()}
     return all(os.path.exists(file) and os.stat(file).st_mtime_ns <= made for file in files)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mindaudio_ext.config import Config
-from mindaudio_ext.data.audio import read_signal, write_wav
+from mindaudio_ext.data.audio import write_wav
 from mindaudio_ext.data.kaldi_dir import Entry, read_data_dir
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.decode.separate import Separator, find_checkpoint, read_experiment
@@ -87,6 +87,7 @@ def decode_set(
     model_path: str | os.PathLike | None = None,
     device_target: str | None = None,
     nj: int = 1,
+    allow_pipes: bool = False,
 ) -> Decoded:
     """Separates every mixture of a data directory, whole, into `expdir/separated_<set>`.
 
@@ -99,6 +100,7 @@ def decode_set(
         model_path: a checkpoint; see `Separator.from_expdir`.
         device_target: instead of the config's.
         nj: processes at most; each gets `CORES_A_PROCESS` cores or more.
+        allow_pipes: run the commands in `wav.scp`.
 
     Raises:
         InputError: no model, no data directory, or a signal that cannot be separated, named by key and file.
@@ -108,7 +110,7 @@ def decode_set(
     if device_target:
         config = dataclasses.replace(config, device_target=device_target)
     checkpoint = find_checkpoint(expdir, config, model_path)
-    data = read_data_dir(data_dir)
+    data = read_data_dir(data_dir, allow_pipes=allow_pipes)
     out = Path(os.path.abspath(expdir)) / f"separated_{os.path.basename(os.path.abspath(data_dir))}"
     processes, num_threads = _share_cores(nj, config)
     model = Model(Path(expdir), checkpoint, _digest(config, checkpoint), config.device_target, num_threads)
@@ -167,10 +169,12 @@ def _load(model: Model) -> Separator:
 
 def _read_mixture(job: Job) -> np.ndarray:
     entry = job.entry
-    name = f"{entry.path / 'wav.scp'}: {entry.key}"
-    mixture, _ = read_signal(entry.signals["wav.scp"], name=name, sample_rate=job.sample_rate)
+    mixture, _ = entry.read("wav.scp", sample_rate=job.sample_rate)
     if len(mixture) != entry.num_samples:
-        raise InputError(f"{name}: has {len(mixture)} samples; utt2num_samples says {entry.num_samples}")
+        raise InputError(
+            f"{entry.path / 'wav.scp'}: {entry.key}: has {len(mixture)} samples; "
+            f"utt2num_samples says {entry.num_samples}"
+        )
     return mixture
 
 

@@ -16,7 +16,6 @@ import numpy as np
 
 import mindaudio_ext
 from mindaudio_ext.config import Config
-from mindaudio_ext.data.audio import read_signal
 from mindaudio_ext.data.kaldi_dir import read_data_dir
 from mindaudio_ext.decode.separate import Separator, find_checkpoint, read_experiment
 from mindaudio_ext.files import sha256_of, write_text
@@ -57,6 +56,7 @@ def export_mindir(
     *,
     model_path: str | os.PathLike | None = None,
     segment: float | None = None,
+    allow_pipes: bool = False,
 ) -> tuple[Path, Parity]:
     """Makes `export/<name>_host.mindir`, `parity.json` and, last, `manifest.json` in an experiment.
 
@@ -68,6 +68,7 @@ def export_mindir(
         data_dir: its first mixture is compared, cut or padded with zeros to the graph's length.
         model_path: a checkpoint; see `Separator.from_expdir`.
         segment: seconds, instead of the config's `export_segment`.
+        allow_pipes: run the command in `wav.scp`.
 
     Returns:
         The graph's path and the comparison.
@@ -81,7 +82,7 @@ def export_mindir(
     checkpoint = find_checkpoint(expdir, config, model_path)
     folder = Path(expdir) / "export"
     path = folder / f"{os.path.basename(os.path.abspath(expdir))}_host.mindir"
-    key, mixture = _read_mixture(data_dir, config)
+    key, mixture = _read_mixture(data_dir, config, allow_pipes)
     source = _source(config, checkpoint)
     parity = _kept(path, source, key)
     if parity:
@@ -105,15 +106,13 @@ def export_mindir(
     return path, parity
 
 
-def _read_mixture(data_dir: str | os.PathLike, config: Config) -> tuple[str, np.ndarray]:
+def _read_mixture(data_dir: str | os.PathLike, config: Config, allow_pipes: bool) -> tuple[str, np.ndarray]:
     """Gives the first key and its mixture, cut or padded to the graph's length."""
-    data = read_data_dir(data_dir)
-    key = data.keys[0]
-    name = f"{data.path / 'wav.scp'}: {key}"
-    mixture, _ = read_signal(data.mixtures[key], name=name, sample_rate=config.sample_rate)
+    entry = read_data_dir(data_dir, allow_pipes=allow_pipes).entries()[0]
+    mixture, _ = entry.read("wav.scp", sample_rate=config.sample_rate)
     length = round(config.export_segment * config.sample_rate)
     mixture = mixture[:length]
-    return key, np.pad(mixture, (0, length - len(mixture)))
+    return entry.key, np.pad(mixture, (0, length - len(mixture)))
 
 
 def _write_graph(config: Config, checkpoint: Path, length: int, path: Path) -> None:

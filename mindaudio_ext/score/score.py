@@ -53,10 +53,11 @@ class SetScores:
 
 @dataclass(frozen=True)
 class Signal:
-    """A line of a scp file: where the sound is, and how errors name it."""
+    """A line of a scp file: where the sound is, how errors name it, and whether it may be a command."""
 
     value: str
     name: str
+    allow_pipes: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def score_set(
     sample_rate: int,
     cal_sdr: bool = False,
     nj: int = 1,
+    allow_pipes: bool = False,
 ) -> SetScores:
     """Gives the scores of all utterances of a data directory, in the order of their keys.
 
@@ -87,11 +89,14 @@ def score_set(
         sample_rate: the rate all signals must have, Hz.
         cal_sdr: SDR too.
         nj: processes.
+        allow_pipes: run the commands in the scp files of the data directory.
 
     Raises:
         InputError: keys, rates or lengths do not agree, a sound cannot be read or a reference is silent.
     """
-    utterances = pair_signals(separated_dir=separated_dir, data_dir=data_dir, num_spks=num_spks)
+    utterances = pair_signals(
+        separated_dir=separated_dir, data_dir=data_dir, num_spks=num_spks, allow_pipes=allow_pipes
+    )
     name = set_name(data_dir)
     score = partial(score_utterance, sample_rate=sample_rate, cal_sdr=cal_sdr)
     rows = [row for scored in parallel_map(score, utterances, nj=nj, title=f"score {name}") for row in scored]
@@ -119,14 +124,14 @@ def set_name(data_dir: str | os.PathLike) -> str:
     return os.path.basename(os.path.abspath(data_dir))
 
 
-def pair_signals(*, separated_dir: Path, data_dir: Path, num_spks: int) -> list[Utterance]:
+def pair_signals(*, separated_dir: Path, data_dir: Path, num_spks: int, allow_pipes: bool = False) -> list[Utterance]:
     """Gives each key of the data directory, in order, with its signals; no key is left out.
 
     Raises:
         InputError: the data directory is not one, either folder has another number of sources, or the keys of the
             estimates are not those of the data directory.
     """
-    data = read_data_dir(data_dir)
+    data = read_data_dir(data_dir, allow_pipes=allow_pipes)
     if len(data.sources) != num_spks:
         raise InputError(f"{data_dir}: has {len(data.sources)} sources, the experiment's num_spks is {num_spks}")
     if (Path(separated_dir) / f"spk{num_spks + 1}.scp").exists():
@@ -136,9 +141,10 @@ def pair_signals(*, separated_dir: Path, data_dir: Path, num_spks: int) -> list[
     return [
         Utterance(
             key,
-            Signal(data.mixtures[key], f"{data.path / 'wav.scp'}: {key}"),
+            Signal(data.mixtures[key], f"{data.path / 'wav.scp'}: {key}", allow_pipes),
             tuple(
-                Signal(source[key], f"{data.path / f'spk{i}.scp'}: {key}") for i, source in enumerate(data.sources, 1)
+                Signal(source[key], f"{data.path / f'spk{i}.scp'}: {key}", allow_pipes)
+                for i, source in enumerate(data.sources, 1)
             ),
             tuple(Signal(values[key], f"{path}: {key}") for path, values in zip(paths, estimates)),
         )
@@ -195,7 +201,7 @@ def _score(
 
 
 def _read(signal: Signal, sample_rate: int, n_samples: int | None) -> np.ndarray:
-    samples, _ = read_signal(signal.value, name=signal.name, sample_rate=sample_rate)
+    samples, _ = read_signal(signal.value, name=signal.name, sample_rate=sample_rate, allow_pipes=signal.allow_pipes)
     if n_samples is not None and len(samples) != n_samples:
         raise InputError(f"{signal.name}: has {len(samples)} samples, its mixture {n_samples}")
     return samples

@@ -113,14 +113,77 @@ def test_archives_are_read(tmp_path):
 def test_pipes_run_only_when_allowed(tmp_path):
     write_wav(tmp_path / "a.wav", np.array([3, 4], np.int16), 8000)
     line = f"cat {tmp_path}/a.wav |"
-    with pytest.raises(InputError, match=r"wav\.scp: a: is a command"):
+    with pytest.raises(InputError, match=r"wav\.scp: a: is a command .*--allow_pipes true"):
         read_signal(line, name="wav.scp: a")
     samples, rate = read_signal(line, name="wav.scp: a", allow_pipes=True)
     assert (samples * 32768).tolist() == [3, 4]
     assert rate == 8000
 
 
+@pytest.mark.needs("flac")
+def test_flac_pipes_are_read(tmp_path):
+    write_wav(tmp_path / "a.flac", np.array([3, -4, 5], np.int16), 16000)
+    samples, rate = read_signal(f"flac -dcs {tmp_path}/a.flac |", name="a", allow_pipes=True)
+    assert (samples * 32768).tolist() == [3, -4, 5]
+    assert rate == 16000
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("cat {wav}; echo lost the disk >&2; exit 3", r"status 3 \(lost the disk\)"),
+        ("false", r"status 1 \(it said nothing\)"),
+        ("head -c 1000 {wav}", "is truncated"),
+        ("true", "cannot be read as audio"),
+        ("sed s/RIFF/RIFX/ {wav} | head -c 4", "cannot be read as audio"),
+    ],
+)
+def test_a_pipe_that_fails_is_refused(tmp_path, command, says):
+    write_wav(tmp_path / "a.wav", np.zeros(1000, np.int16), 8000)
+    with pytest.raises(InputError, match=says) as caught:
+        read_signal(command.format(wav=tmp_path / "a.wav") + " |", name="wav.scp: a", allow_pipes=True)
+    assert str(caught.value).startswith("wav.scp: a: ")
+
+
+@pytest.mark.parametrize("line", ["| touch evil:0", "touch evil |:0", "touch evil |:0[1:2]", "-"])
+def test_what_looks_like_an_archive_is_never_run(tmp_path, monkeypatch, line):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="no such file"):
+        read_signal(line, name="wav.scp: a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pickle_in_an_archive_is_never_loaded(tmp_path):
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return (pytest.fail, ("loaded",))
+
+    (tmp_path / "x.ark").write_bytes(b"a PKL" + pickle.dumps(Evil()))
+    with pytest.raises(InputError, match=r"wav\.scp: a: .*is not sound"):
+        read_signal(f"{tmp_path}/x.ark:2", name="wav.scp: a")
+
+
+@pytest.mark.parametrize("write_function", ["soundfile", None])
+def test_a_truncated_archive_is_refused(tmp_path, write_function):
+    options = {"write_function": write_function} if write_function else {}
+    with kaldiio.WriteHelper(f"ark:{tmp_path}/x.ark", **options) as writer:
+        writer["a"] = (8000, np.arange(500, dtype=np.int16))
+    whole = (tmp_path / "x.ark").read_bytes()
+    assert len(read_signal(f"{tmp_path}/x.ark:2", name="a")[0]) == 500
+    (tmp_path / "x.ark").write_bytes(whole[:-300])
+    with pytest.raises(InputError, match=r"wav\.scp: a: .*truncated"):
+        read_signal(f"{tmp_path}/x.ark:2", name="wav.scp: a")
+
+
+def test_8_bit_sound_in_an_archive_is_centred(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.array([0.0, 0.5, -0.5]), 8000, subtype="PCM_U8")
+    (tmp_path / "x.ark").write_bytes(b"a " + (tmp_path / "a.wav").read_bytes())
+    assert read_signal(f"{tmp_path}/x.ark:2", name="a")[0].tolist() == [0.0, 0.5, -0.5]
+
+
 def test_a_bad_archive_names_the_key(tmp_path):
     (tmp_path / "x.ark").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"wav\.scp: a: cannot read"):
+    with pytest.raises(InputError, match=r"wav\.scp: a: .*is not sound"):
         read_signal(f"{tmp_path}/x.ark:2", name="wav.scp: a")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scp_forms import to_archives, to_pipes
 
 from mindaudio_ext.data.audio import write_wav
 from mindaudio_ext.data.kaldi_dir import read_data_dir, read_mixture, shared_speakers, validate_data_dir, write_data_dir
@@ -107,6 +108,42 @@ def test_every_fault_is_named(data_dir, file, text, says):
     else:
         (data_dir / file).write_text(text)
     with pytest.raises(InputError, match=says):
+        validate_data_dir(data_dir)
+
+
+@pytest.mark.parametrize(("name", "file"), [("mix", "wav.scp"), ("s2", "spk2.scp"), ("noise", "noise1.scp")])
+def test_commands_are_refused_before_anything_is_read(data_dir, name, file):
+    values = dict(line.split(" ", 1) for line in (data_dir / file).read_text().splitlines())
+    (data_dir / file).write_text(f"a {values['a']}\nb cat {values['b']} |\n")
+    (data_dir.parent / "wav" / "mix" / "a.wav").unlink()
+    with pytest.raises(InputError, match=rf"{file}: b: is a command .*--allow_pipes true"):
+        read_data_dir(data_dir)
+    assert read_data_dir(data_dir, allow_pipes=True).entries()[1].read(file)[0].shape == (900,)
+
+
+@pytest.mark.parametrize("change", [to_pipes, to_archives])
+def test_pipes_and_archives_are_as_good_as_paths(data_dir, change):
+    expected = [read_mixture(entry) for entry in read_data_dir(data_dir).entries()]
+    change(data_dir)
+    for entry, before in zip(read_data_dir(data_dir, allow_pipes=True).entries(), expected):
+        np.testing.assert_array_equal(read_mixture(entry)[0], before[0])
+        np.testing.assert_array_equal(read_mixture(entry)[1], before[1])
+    assert validate_data_dir(data_dir, nj=2, allow_pipes=True).num_utts == 2
+
+
+def test_a_mixture_may_clip_where_the_sum_would(data_dir):
+    import soundfile
+
+    loud = {name: np.full(900, 20_000, np.int16) for name in ("s1", "s2")}
+    noise = soundfile.read(data_dir.parent / "wav" / "noise" / "b.wav", dtype="int16")[0]
+    for name, samples in loud.items():
+        write_wav(data_dir.parent / "wav" / name / "b.wav", samples, 8000)
+    write_wav(
+        data_dir.parent / "wav" / "mix" / "b.wav", np.minimum(40_000 + noise.astype(int), 32767).astype(np.int16), 8000
+    )
+    assert validate_data_dir(data_dir).num_utts == 2
+    _shift(data_dir, "mix", "b", -3)
+    with pytest.raises(InputError, match="3 16-bit steps off"):
         validate_data_dir(data_dir)
 
 

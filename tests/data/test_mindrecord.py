@@ -8,6 +8,7 @@ from dataclasses import asdict
 import mindspore.dataset as ds
 import numpy as np
 import pytest
+from scp_forms import to_archives, to_pipes
 
 from mindaudio_ext.data.audio import write_wav
 from mindaudio_ext.data.kaldi_dir import write_data_dir
@@ -108,6 +109,19 @@ def test_it_is_made_again_only_when_the_data_changed(tmp_path):
     file.write_bytes(file.read_bytes()[:-1])
     assert dump(data, out)[1]
     assert check_mindrecord(out).crc32 == changed.crc32
+
+
+@pytest.mark.parametrize("change", [to_pipes, to_archives])
+def test_pipes_and_archives_give_the_same_rows(tmp_path, change):
+    data, _ = _make(tmp_path)
+    expected, _ = dump(data, tmp_path / "paths" / "train")
+    change(data)
+    found, _ = dump(data, tmp_path / "dump" / "train", nj=2, allow_pipes=True)
+    assert found.crc32 == expected.crc32
+    assert not dump(data, tmp_path / "dump" / "train", allow_pipes=True)[1]
+    changed = tmp_path / "wav" / "s1" / "c.wav" if change is to_pipes else data / "spk1.ark"
+    os.utime(changed)
+    assert dump(data, tmp_path / "dump" / "train", allow_pipes=True)[1]
 
 
 def test_bad_data_leave_the_old_dump_alone(tmp_path):

@@ -12,6 +12,7 @@ import kaldiio
 import numpy as np
 import pytest
 import soundfile
+from scp_forms import to_archives, to_pipes
 from tiny_experiment import RATE, files_of, make_data, make_experiment, write_wav
 
 from mindaudio_ext.bin.decode import main
@@ -52,6 +53,26 @@ def test_estimates_are_the_models_in_16_bits_at_the_mixtures_length(decoded):
             expected = separator(mixtures[key].astype(np.float32) / 32768)[source - 1]
             np.testing.assert_array_equal(soundfile.read(path, dtype="int16")[0], to_pcm16(expected))
             assert np.abs(expected).max() > 100 / 32768 or key == "c"
+
+
+@pytest.mark.parametrize("change", [to_pipes, to_archives])
+def test_pipes_and_archives_give_the_same_estimates(decoded, tmp_path, change, capsys):
+    folder, _ = decoded
+    make_experiment(tmp_path / "exp")
+    make_data(tmp_path / "data" / "test", {"a": 1601, "b": 4003, "c": 16})
+    change(tmp_path / "data" / "test")
+    arguments = ["--expdir", str(tmp_path / "exp"), "--data", str(tmp_path / "data" / "test")]
+    if change is to_pipes:
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert "wav.scp: a: is a command" in capsys.readouterr().err
+    main([*arguments, "--allow_pipes", "true"])
+    expected, found = (
+        {name: data for name, data in files_of(where / "exp" / "separated_test").items() if name.startswith("wav/")}
+        for where in (folder, tmp_path)
+    )
+    assert found == expected
 
 
 def test_nothing_half_written_and_a_log(decoded):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from scp_forms import to_archives, to_pipes
 
 from mindaudio_ext.bin.score import main
 from mindaudio_ext.config import load_config, save_config
@@ -74,6 +75,27 @@ def test_scores_are_known_and_in_the_order_of_the_references(made):
     improvements = [40 - HALF, 20 + HALF, -HALF, HALF]
     np.testing.assert_allclose([row.si_snri for row in scores.rows], improvements, atol=1e-3)
     assert scores.rows[0].sdr is None
+
+
+def test_pipes_and_archives_give_the_same_scores(made, capsys):
+    folder = made / "data" / "test"
+    for wav in folder.rglob("*.wav"):  # archives hold no floats
+        samples = soundfile.read(wav)[0]
+        soundfile.write(wav, samples, RATE, subtype="PCM_16")
+    expected = _score(made)
+    paths = {scp: scp.read_text() for scp in folder.glob("*.scp")}
+    to_archives(folder)
+    assert _score(made) == expected
+    for scp, text in paths.items():
+        scp.write_text(text)
+    to_pipes(folder)
+    arguments = ["--expdir", str(made / "exp"), "--data", str(folder)]
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "wav.scp: a: is a command" in capsys.readouterr().err
+    assert _score(made, allow_pipes=True) == expected
+    main([*arguments, "--allow_pipes", "true"])
 
 
 def test_any_number_of_processes_gives_the_same_bytes(made, tmp_path):
