@@ -1,13 +1,16 @@
 """Converts checkpoints of other toolkits into an experiment, and an experiment into Asteroid's checkpoint.
 
-IN is Asteroid's .pth as its `serialize()` writes it, or, with --mapping, any PyTorch state dict, a folder of them
-(SpeechBrain), or a MindSpore .ckpt. OUT becomes a folder like exp/NAME, with which decoding, scoring, export and
-mindaudio-separate go on. PyTorch is not needed, and nothing in a file is ever run.
+IN is Asteroid's .pth as its `serialize()` writes it, a .ckpt of the DPRNN for MindSpore of 2022, or, with --mapping,
+any PyTorch state dict, a folder of them (SpeechBrain), or any MindSpore .ckpt. OUT becomes a folder like exp/NAME, with
+which decoding, scoring, export and mindaudio-separate go on. PyTorch is not needed, and nothing in a file is ever run.
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from mindaudio_ext.errors import InputError, command
 
@@ -23,31 +26,58 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _from_elsewhere(args: argparse.Namespace) -> None:
-    from mindaudio_ext.convert import asteroid
-    from mindaudio_ext.convert.mapping import mapped_parameters, read_mapping
-    from mindaudio_ext.convert.torch_file import is_torch_file, read_torch_file
+    from mindaudio_ext.convert.torch_file import is_torch_file
 
     source, zeros = str(args.input), ()
     if args.mapping:
-        mapping = read_mapping(args.mapping)
-        zeros = mapping.zeros
-        values = dict(mapping.config)
-        if args.sample_rate:
-            values["sample_rate"] = args.sample_rate
-    elif not is_torch_file(args.input):
-        raise InputError(f"{source}: not a whole PyTorch file; a MindSpore .ckpt needs --mapping FILE, see --help")
+        values, parameters, zeros = _by_mapping(args)
+    elif is_torch_file(args.input):
+        values, parameters = _asteroids(args)
     else:
-        content = read_torch_file(args.input)
-        if not asteroid.is_asteroid(content):
-            raise InputError(f"{source}: no checkpoint of Asteroid's serialize(); give --mapping FILE, see --help")
-        values = asteroid.config_values(content, source, sample_rate=args.sample_rate)
-
+        values, parameters = _references(args)
     _set_up_mindspore()
     from mindaudio_ext.convert.experiment import write_experiment
 
-    parameters = mapped_parameters(args.input, mapping) if args.mapping else asteroid.our_parameters(content, source)
     n_parameters = write_experiment(args.output, values, parameters, source=source, zeros=zeros)
     print(f"{args.output}: {values.get('separator', 'model')}, {n_parameters} parameters, from {source}")
+
+
+def _by_mapping(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, np.ndarray], tuple[str, ...]]:
+    """Gives config values, parameters by our names, and the names of those that become 0."""
+    from mindaudio_ext.convert.mapping import mapped_parameters, read_mapping
+
+    mapping = read_mapping(args.mapping)
+    values = dict(mapping.config)
+    if args.sample_rate:
+        values["sample_rate"] = args.sample_rate
+    _set_up_mindspore()
+    return values, mapped_parameters(args.input, mapping), mapping.zeros
+
+
+def _asteroids(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    from mindaudio_ext.convert import asteroid
+    from mindaudio_ext.convert.torch_file import read_torch_file
+
+    source, content = str(args.input), read_torch_file(args.input)
+    if not asteroid.is_asteroid(content):
+        raise InputError(f"{source}: no checkpoint of Asteroid's serialize(); give --mapping FILE, see --help")
+    values = asteroid.config_values(content, source, sample_rate=args.sample_rate)
+    return values, asteroid.our_parameters(content, source)
+
+
+def _references(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    from mindaudio_ext.convert import reference
+    from mindaudio_ext.convert.mapping import read_mindspore
+
+    source = str(args.input)
+    if args.input.suffix != ".ckpt":
+        raise InputError(f"{source}: not a whole PyTorch file; a folder of several needs --mapping FILE, see --help")
+    _set_up_mindspore()
+    stored = read_mindspore(args.input)
+    if not reference.is_reference(stored):
+        raise InputError(f"{source}: not a .ckpt of the 2022 DPRNN; any other needs --mapping FILE, see --help")
+    values = reference.config_values(stored, source, sample_rate=args.sample_rate)
+    return values, reference.our_parameters(stored, source)
 
 
 def _to_asteroid(expdir: Path, output: Path) -> None:

@@ -248,6 +248,88 @@ def test_mindspore_checkpoint(theirs, tmp_path, capsys):
     assert "nor a whole .ckpt" in refused(capsys, tmp_path / "in.ckpt", tmp_path / "new", "--mapping", path)
 
 
+REFERENCE_NAMES = {
+    "encoder.weight": "encoder.conv1d.weight",
+    "separator.bottleneck.weight": "separation.conv1d.weight",
+    "separator.prelu.weight": "separation.prelu.a",
+    "separator.expand.weight": "separation.conv2d.weight",
+    "separator.expand.bias": "separation.conv2d.bias",
+    "separator.output.weight": "separation.output.0.weight",
+    "separator.output.bias": "separation.output.0.bias",
+    "separator.gate.weight": "separation.output_gate.0.weight",
+    "separator.gate.bias": "separation.output_gate.0.bias",
+    "separator.mask.weight": "separation.end_conv1x1.weight",
+    "decoder.weight": "decoder.conv1dTranspose.weight",
+}
+CONVOLUTIONS = {"encoder.weight": (1, 2), "decoder.weight": (1, 2), "separator.expand.weight": (2, 3)}
+
+
+def reference_checkpoint(folder, model, *, first_norm=None, left_out=(), **more):
+    """Writes the parameters of one of our models as the 2022 implementation stores its own, and gives the file."""
+    stored = {}
+    for parameter in model.get_parameters():
+        name, value = parameter.name, parameter.asnumpy()
+        if "norm" in name or name == "separator.bottleneck.bias":
+            continue
+        if name.startswith("separator.blocks"):
+            theirs = name.replace("separator.blocks", "separation.dual_rnn").replace("_dense", "_linear")
+        else:
+            theirs = REFERENCE_NAMES[name]
+        stored[theirs] = np.expand_dims(value, CONVOLUTIONS.get(name, ())) if theirs not in left_out else None
+    for which in ("norm", "norm1") if first_norm else ():
+        gamma, beta = first_norm if which == "norm1" else (np.ones(8), np.zeros(8))
+        stored |= {f"separation.{which}.gamma": gamma, f"separation.{which}.beta": beta}
+    stored |= {"moment1.encoder.conv1d.weight": np.ones(3), "beta1_power": np.ones(1), "global_step": np.ones(1)} | more
+    saved = [{"name": k, "data": Tensor(np.float32(v))} for k, v in stored.items() if v is not None]
+    ms.save_checkpoint(saved, str(folder / "DPRNN-100_445.ckpt"))
+    return folder / "DPRNN-100_445.ckpt"
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """A small model of the reference's kind, whose norms are the identity's."""
+    model = build_model(
+        make_config(
+            {
+                "num_spks": 3,
+                "n_filters": 8,
+                "kernel_size": 4,
+                "encoder_activation": "relu",
+                "separator_conf": {"bottleneck_size": 6, "hidden_size": 5, "chunk_size": 250, "n_blocks": 2},
+            },
+            "test",
+        )
+    )
+    model.separator.bottleneck.bias.set_data(ms.ops.zeros(6))
+    return model.set_train(False)
+
+
+def test_checkpoint_of_the_reference(reference, tmp_path):
+    main([str(reference_checkpoint(tmp_path, reference)), str(tmp_path / "it")])
+    config = read_resolved(tmp_path / "it" / "config.yaml")
+    assert (config.sample_rate, config.num_spks, config.kernel_size, config.n_filters) == (8000, 3, 4, 8)
+    assert config.separator_conf["n_blocks"] == 2
+    mixture = Tensor(np.random.default_rng(0).standard_normal((1, 1003)).astype(np.float32))
+    np.testing.assert_array_equal(load(tmp_path / "it")(mixture).asnumpy(), reference(mixture).asnumpy())
+
+
+def test_first_norm_of_the_reference_is_the_trained_one(reference, tmp_path):
+    trained = np.arange(8) / 8 + 2, np.arange(8) / 4
+    main([str(reference_checkpoint(tmp_path, reference, first_norm=trained)), str(tmp_path / "it")])
+    norm = load(tmp_path / "it").separator.input_norm
+    np.testing.assert_array_equal([norm.gamma.asnumpy(), norm.beta.asnumpy()], np.float32(trained))
+
+
+def test_wrong_checkpoint_of_the_reference_is_one_line(reference, tmp_path, capsys):
+    path = reference_checkpoint(tmp_path, reference, **{"separation.extra": np.ones(2)})
+    assert "separation.extra is none of the 2022 DPRNN's" in refused(capsys, path, tmp_path / "it")
+    path = reference_checkpoint(tmp_path, reference, left_out=("separation.prelu.a",))
+    assert "parameter separator.prelu.weight of the model is missing" in refused(capsys, path, tmp_path / "it")
+    ms.save_checkpoint([{"name": "a", "data": Tensor(np.ones(2))}], str(tmp_path / "a.ckpt"))
+    assert "not a .ckpt of the 2022 DPRNN" in refused(capsys, tmp_path / "a.ckpt", tmp_path / "it")
+    assert not (tmp_path / "it").exists()
+
+
 def test_parameter_that_theirs_has_not_may_be_zero(theirs, tmp_path):
     state, mapping, _ = theirs
     del state["net.bottleneck.1.bias"]
