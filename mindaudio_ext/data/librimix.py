@@ -1,0 +1,283 @@
+"""LibriMix's mixtures (Cosentino et al., 2020), bit for bit: from a row of its metadata to samples.
+
+The signal flow: read at 16 kHz -> gain -> resample -> cut or pad -> add. Everything is float32 but a noise that had to be
+extended: the cross-fade makes it float64, and so it stays.
+"""
+
+import csv
+import hashlib
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+from scipy.signal import resample_poly
+
+from mindaudio_ext.data.audio import read_audio, to_pcm16
+from mindaudio_ext.errors import InputError
+
+SPEECH_RATE = 16000  # Hz, of LibriSpeech and of WHAM's noise
+MODES = ("min", "max")
+TYPES = ("mix_clean", "mix_both", "mix_single")
+NOISY = ("mix_both", "mix_single")
+
+_FADE = SPEECH_RATE // 2 + 1  # samples of the cross-fade: half of a Hann window of one second
+_EPSILON = 1e-10
+_BLOCK = 8192  # samples: NumPy's buffer
+
+
+@dataclass(frozen=True)
+class MixRow:
+    """One mixture as LibriMix's metadata describe it.
+
+    Attributes:
+        key: its name, the mixture_ID.
+        paths: of the sources, in order.
+        gains: of the sources, factors.
+        noise_path: of the noise; None when no noise is wanted.
+        noise_gain: its factor.
+        digest: of the row as it stands in the metadata, which does not change with the corpora's folders.
+    """
+
+    key: str
+    paths: tuple[str, ...]
+    gains: tuple[float, ...]
+    noise_path: str | None
+    noise_gain: float
+    digest: str
+
+    def files(self) -> dict[str, str]:
+        """Names the files it is made of: `source 1`, ..., `noise` -> path."""
+        named = {f"source {i}": path for i, path in enumerate(self.paths, 1)}
+        return named | ({"noise": self.noise_path} if self.noise_path else {})
+
+
+def read_metadata(
+    path: str | os.PathLike, n_src: int, *, librispeech: str | os.PathLike, wham: str | os.PathLike | None = None
+) -> list[MixRow]:
+    """Reads a metadata file of LibriMix.
+
+    Args:
+        path: the csv file.
+        n_src: sources a mixture.
+        librispeech: folder the sources' paths begin at.
+        wham: folder the noises' paths begin at. Without it rows have no noise, and the file need not name any.
+
+    Raises:
+        InputError: naming file, row and column of the first thing that is wrong.
+    """
+    columns = [f"source_{i}_{what}" for i in range(1, n_src + 1) for what in ("path", "gain")]
+    columns += ["noise_path", "noise_gain"] if wham is not None else []
+    rows: dict[str, MixRow] = {}
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in ("mixture_ID", *columns) if name not in (reader.fieldnames or [])]
+        if missing:
+            raise InputError(f"{path}: has no column {missing[0]}; LibriMix's metadata of {n_src} sources are expected")
+        for fields in reader:
+            row = _metadata_row(f"{path}:{reader.line_num}", fields, n_src, librispeech, wham)
+            if row.key in rows:
+                raise InputError(f"{path}:{reader.line_num}: the mixture {row.key} is there twice")
+            rows[row.key] = row
+    if not rows:
+        raise InputError(f"{path}: has no mixtures")
+    return list(rows.values())
+
+
+def _metadata_row(
+    place: str,
+    fields: Mapping[str, str | None],
+    n_src: int,
+    librispeech: str | os.PathLike,
+    wham: str | os.PathLike | None,
+) -> MixRow:
+    key = fields["mixture_ID"] or ""
+    if not key or key.split() != [key] or "/" in key:
+        raise InputError(f"{place}: '{key}' cannot be a mixture_ID: it names files and lines")
+    names = [f"source_{i}" for i in range(1, n_src + 1)] + (["noise"] if wham is not None else [])
+    paths, gains = [], []
+    for name in names:
+        path = fields[f"{name}_path"]
+        if not path:
+            raise InputError(f"{place}: {key}: {name}_path is empty")
+        paths.append(os.path.join(wham if name == "noise" else librispeech, path))
+        gains.append(parse_gain(fields[f"{name}_gain"], f"{place}: {key}: {name}_gain"))
+    text = "\n".join(f"{name} {value}" for name, value in fields.items() if name)
+    return MixRow(
+        key,
+        tuple(paths[:n_src]),
+        tuple(gains[:n_src]),
+        paths[n_src] if wham is not None else None,
+        gains[n_src] if wham is not None else 0.0,
+        hashlib.sha256(text.encode()).hexdigest()[:16],
+    )
+
+
+def parse_gain(text: str | None, place: str) -> float:
+    """Gives the factor a csv field holds.
+
+    Raises:
+        InputError: when it is not a finite number; `place` begins the message.
+    """
+    try:
+        gain = float(text or "")
+    except ValueError:
+        gain = math.nan
+    if not math.isfinite(gain):
+        raise InputError(f"{place}: '{text}' is not a factor")
+    return gain
+
+
+def read_scaled(row: MixRow) -> list[np.ndarray]:
+    """Reads the sources and, last, the noise if there is one; each [T_i] at 16 kHz, times its gain.
+
+    Raises:
+        InputError: naming the key and the file that is missing, of another rate, empty or not finite.
+    """
+    try:
+        signals = [read_audio(path, sample_rate=SPEECH_RATE)[0] for path in row.paths]
+        if row.noise_path:
+            signals.append(_read_noise(row.noise_path, max(len(signal) for signal in signals)))
+    except InputError as error:
+        raise InputError(f"{row.key}: {error}") from error
+    # A Python float as the factor: NumPy's own scalar would make float64 of float32.
+    return [signal * gain for signal, gain in zip(signals, (*row.gains, row.noise_gain))]
+
+
+def _read_noise(path: str, length: int) -> np.ndarray:
+    """Reads the first channel of a noise, [length], and no more of it; a shorter one is extended by itself."""
+    frames = _frames(path)
+    with soundfile.SoundFile(path) as file:
+        noise = file.read(length, dtype="float32", always_2d=True)[:, 0]
+    if len(noise) < min(frames, length):
+        raise InputError(f"{path}: is truncated; its header promises more samples than it has")
+    if not np.isfinite(noise).all():
+        raise InputError(f"{path}: has NaN or infinity at sample {int(np.argmin(np.isfinite(noise)))}")
+    return noise if len(noise) == length else extend_noise(noise, length, name=path)
+
+
+def _frames(path: str) -> int:
+    """Gives the samples a channel that the header of a file of 16 kHz promises."""
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate, frames = file.samplerate, file.frames
+    except soundfile.SoundFileError as error:
+        raise InputError(f"{path}: cannot be read as audio ({error})") from error
+    if rate != SPEECH_RATE:
+        raise InputError(f"{path}: is at {rate} Hz; {SPEECH_RATE} Hz is expected")
+    if frames == 0:
+        raise InputError(f"{path}: is empty")
+    return frames
+
+
+def extend_noise(noise: np.ndarray, length: int, *, name: str = "the noise") -> np.ndarray:
+    """Repeats a noise with a cross-fade of 8001 samples until it has `length` samples; gives float64.
+
+    Raises:
+        InputError: when it is not longer than the cross-fade.
+    """
+    if len(noise) <= _FADE:
+        raise InputError(f"{name}: has {len(noise)} samples; more than {_FADE} are needed to extend it to {length}")
+    rise = np.hanning(2 * _FADE - 1)[:_FADE]
+    fall = rise[::-1]
+    extended = noise
+    while len(extended) < length:
+        seam = extended[-_FADE:] * fall + noise[:_FADE] * rise
+        extended = np.concatenate((extended[:-_FADE], seam, noise[_FADE:]))
+    return extended[:length]
+
+
+def resample(signals: Sequence[np.ndarray], sample_rate: int) -> list[np.ndarray]:
+    """Brings signals of 16 kHz to a rate in Hz."""
+    return [resample_poly(signal, sample_rate, SPEECH_RATE) for signal in signals]
+
+
+def fit_lengths(signals: Sequence[np.ndarray], mode: str) -> list[np.ndarray]:
+    """Cuts to the shortest (`min`) or pads with zeros to the longest (`max`); each [T]."""
+    lengths = [len(signal) for signal in signals]
+    if mode == "min":
+        return [signal[: min(lengths)] for signal in signals]
+    return [np.pad(signal, (0, max(lengths) - len(signal))) for signal in signals]
+
+
+def parts_of(mix_type: str, signals: Sequence[np.ndarray], n_src: int) -> list[np.ndarray]:
+    """Chooses what a mixture of this type is the sum of: sources, then the noise unless it is mix_clean.
+
+    Args:
+        mix_type: one of `TYPES`.
+        signals: the sources, then the noise if there is one.
+        n_src: sources among them.
+    """
+    if mix_type == "mix_clean":
+        return list(signals[:n_src])
+    return [*signals[: 1 if mix_type == "mix_single" else n_src], signals[n_src]]
+
+
+def add(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Adds signals [T] one after the other in the type of the first; nothing guards against clipping."""
+    mixture = parts[0].copy()
+    for part in parts[1:]:
+        mixture += part
+    return mixture
+
+
+def snrs(mixture: np.ndarray, parts: Sequence[np.ndarray]) -> list[np.floating]:
+    """Gives for each part its power over that of the rest of the mixture, dB; float64 for a noise that was extended."""
+    return [_snr(part, mixture - part) for part in parts]
+
+
+def _snr(signal: np.ndarray, rest: np.ndarray) -> np.floating:
+    # In the signals' type and with sums in pairs to the last step, as NumPy 2 does it; NumPy 1 widens what is no array
+    # and sums the blocks of a long array one after the other.
+    number = rest.dtype.type
+    ratio = _power(signal) / (_power(rest) + number(_EPSILON)) + number(_EPSILON)
+    # NumPy 1's log10 of float64 is up to a step off with AVX-512, NumPy 2's is exact; that of float32 is the same in both.
+    return number(10) * (number(np.log10(np.longdouble(ratio))) if number is np.float64 else np.log10(ratio))
+
+
+def _power(signal: np.ndarray) -> np.floating:
+    return signal.dtype.type(_sum_in_pairs(signal**2) / len(signal))
+
+
+def _sum_in_pairs(values: np.ndarray) -> np.floating:
+    """Sums the halves of halves down to what every NumPy sums in pairs by itself."""
+    if len(values) <= _BLOCK:
+        return np.add.reduce(values)
+    half = len(values) // 2
+    half -= half % 8
+    return _sum_in_pairs(values[:half]) + _sum_in_pairs(values[half:])
+
+
+def mix_row(row: MixRow, *, sample_rate: int, mode: str, mix_type: str) -> tuple[np.ndarray, np.ndarray]:
+    """Makes the samples that a mixture's wavs would hold, without wavs.
+
+    Args:
+        row: of the metadata, with a noise unless `mix_type` is mix_clean.
+        sample_rate: Hz.
+        mode: min or max.
+        mix_type: one of `TYPES`.
+
+    Returns:
+        the mixture int16 [T] and the sources int16 [C, T]; C is 1 for mix_single.
+    """
+    signals = fit_lengths(resample(read_scaled(row), sample_rate), mode)
+    parts = parts_of(mix_type, signals, len(row.paths))
+    sources = parts if mix_type == "mix_clean" else parts[:-1]
+    return to_pcm16(add(parts)), np.stack([to_pcm16(source) for source in sources])
+
+
+def mixed_length(row: MixRow, *, sample_rate: int, mode: str) -> int:
+    """Gives the samples of a mixture from the headers of its sources.
+
+    Raises:
+        InputError: naming the key and the file that is missing or not at 16 kHz.
+    """
+    try:
+        lengths = [-(-_frames(path) * sample_rate // SPEECH_RATE) for path in row.paths]
+    except InputError as error:
+        raise InputError(f"{row.key}: {error}") from error
+    return min(lengths) if mode == "min" else max(lengths)
