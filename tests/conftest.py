@@ -7,6 +7,7 @@ This is the only place that leaves tests out.
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ def is_there(need: str) -> bool:
     """Whether this machine has the speech data, or a command or optional package of that name."""
     if need == "speech_data":
         return speech_data_folder().is_dir()
+    if need == "mounts":
+        return bool(shutil.which("unshare")) and subprocess.run(["unshare", "-rm", "true"], check=False).returncode == 0
     if need in PACKAGES:
         return importlib.util.find_spec(need) is not None
     return any(shutil.which(command) for command in COMMANDS.get(need, (need,)))

@@ -14,9 +14,7 @@ def _run(args: argparse.Namespace) -> None:
         args.n_src,
         *(tuple(dict.fromkeys(value.lower() for value in given)) for given in (args.freqs, args.modes, args.types)),
     )
-    made = make_librimix(
-        request, metadata=args.metadata, librispeech=args.librispeech, wham=args.wham, nj=args.nj
-    )
+    made = make_librimix(request, metadata=args.metadata, librispeech=args.librispeech, wham=args.wham, nj=args.nj)
     print(f"{request.root}: {', '.join(f'{name} {count}' for name, count in made.items())} mixtures")
 
 

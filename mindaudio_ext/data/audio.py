@@ -4,6 +4,7 @@ import io
 import os
 import re
 import subprocess
+from pathlib import Path
 from typing import BinaryIO
 
 import kaldiio
@@ -171,8 +172,11 @@ def write_wav(path: str | os.PathLike, samples: np.ndarray, sample_rate: int) ->
     """
     if samples.dtype != np.int16:
         samples = to_pcm16(samples)
+    # Through memory: libsndfile says nothing useful of a full disk, and waits for the disk at every file.
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, sample_rate, format=Path(path).suffix[1:], subtype="PCM_16")
     with atomic_path(path) as temporary:
-        soundfile.write(temporary, samples, sample_rate, subtype="PCM_16")
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def _checked(samples: np.ndarray, rate: int, *, name: str, sample_rate: int | None) -> np.ndarray:

@@ -1,7 +1,7 @@
 """LibriMix's mixtures (Cosentino et al., 2020), bit for bit: from a row of its metadata to samples.
 
-The signal flow: read at 16 kHz -> gain -> resample -> cut or pad -> add. Everything is float32 but a noise that had to be
-extended: the cross-fade makes it float64, and so it stays.
+The signal flow: read at 16 kHz -> gain -> resample -> cut or pad -> add. Everything is float32 but a noise that had to
+be extended: the cross-fade makes it float64, and so it stays.
 """
 
 import csv
@@ -235,7 +235,7 @@ def _snr(signal: np.ndarray, rest: np.ndarray) -> np.floating:
     # and sums the blocks of a long array one after the other.
     number = rest.dtype.type
     ratio = _power(signal) / (_power(rest) + number(_EPSILON)) + number(_EPSILON)
-    # NumPy 1's log10 of float64 is up to a step off with AVX-512, NumPy 2's is exact; that of float32 is the same in both.
+    # NumPy 1's log10 of float64 is up to a step off with AVX-512, NumPy 2's is not; of float32 both are the same.
     return number(10) * (number(np.log10(np.longdouble(ratio))) if number is np.float64 else np.log10(ratio))
 
 

@@ -1,8 +1,8 @@
 """LibriMix's tree of wavs and csv files, made from LibriSpeech, WHAM's noise and the published metadata.
 
-    OUT/Libri2Mix/wav8k/min/{train-100,...}/{s1,s2,mix_clean,mix_both,mix_single,noise}/<mixture_ID>.wav
-    OUT/Libri2Mix/wav8k/min/metadata/{mixture,metrics}_<set>_<type>.csv
-    OUT/Libri2Mix/.<set>.jsonl       a line for each finished mixture, which is why an interrupted run goes on
+OUT/Libri2Mix/wav8k/min/{train-100,...}/{s1,s2,mix_clean,mix_both,mix_single,noise}/<mixture_ID>.wav
+OUT/Libri2Mix/wav8k/min/metadata/{mixture,metrics}_<set>_<type>.csv
+OUT/Libri2Mix/.<set>.jsonl       a line for each finished mixture, which is why an interrupted run goes on
 """
 
 import csv
