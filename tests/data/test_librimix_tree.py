@@ -49,12 +49,14 @@ def make(corpus, out, *, n_src=2, nj=1, wham=True, **options):
 def test_the_published_generators_files(speech_data, tmp_path):
     golden = speech_data / "librimix_golden"
     for n_src in (2, 3):
-        arguments = f"--n_src {n_src} --freqs 8k 16k --modes min max --types mix_clean mix_both mix_single --nj 2"
-        main(
-            ["--librispeech", str(speech_data / "librispeech_16k/LibriSpeech"), "--out", str(tmp_path / "out")]
-            + ["--wham", str(golden / "wham_noise"), "--metadata", str(golden / f"metadata/Libri{n_src}Mix")]
-            + arguments.split()
-        )
+        folders = {
+            "--librispeech": speech_data / "librispeech_16k/LibriSpeech",
+            "--wham": golden / "wham_noise",
+            "--metadata": golden / f"metadata/Libri{n_src}Mix",
+            "--out": tmp_path / "out",
+        }
+        options = f"--n_src {n_src} --freqs 8k 16k --modes min max --types mix_clean mix_both mix_single --nj 2"
+        main([*(str(word) for option in folders.items() for word in option), *options.split()])
     with open(golden / "expected.csv", newline="") as file:
         expected = list(csv.DictReader(file))
     assert len(expected) == 228
@@ -89,8 +91,7 @@ def test_every_combination_has_its_files_for_any_number_of_processes(corpus, who
     found = digests(tmp_path)
     assert found == digests(whole)
     assert len(found) == 2 * 2 * 3 * (6 * 6 + 6)  # rates, modes, sets, mixtures of six wavs, and three pairs of csv
-    samples, rate = soundfile.read(next(whole.glob("Libri2Mix/wav8k/max/train-100/noise/*.wav")))
-    assert rate == 8000
+    assert soundfile.info(next(whole.glob("Libri2Mix/wav8k/max/train-100/noise/*.wav"))).samplerate == 8000
 
 
 def test_the_clean_path_needs_no_noise(corpus, whole, tmp_path):
@@ -167,10 +168,10 @@ def test_another_gain_makes_that_mixture_anew(corpus, whole, tmp_path):
     }
 
 
-def test_killed_at_many_moments_and_run_again_is_the_same_as_not_killed(corpus, whole, tmp_path):
+def test_killed_at_three_moments_and_run_again_is_the_same_as_not_killed(corpus, whole, tmp_path):
     command = [*MODULE, "--librispeech", str(corpus / "LibriSpeech"), "--wham", str(corpus / "wham_noise")]
     command += ["--metadata", str(corpus / "metadata"), "--out", str(tmp_path), "--n_src", "2", "--nj", "2"]
-    for wanted in (1, 40, 90, 200, 300, 400):  # of 432 wavs
+    for wanted in (1, 150, 400):  # of 432 wavs
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None and len(list(tmp_path.rglob("*.wav"))) < wanted:
             time.sleep(0.002)
