@@ -217,7 +217,8 @@ def _merge(made: Made, more: Made) -> None:
 
 def _end_line(path: Path) -> None:
     """Ends a line that a kill cut off, so that the next one stands alone."""
-    if path.exists() and not path.read_bytes().endswith(b"\n"):
+    text = path.read_bytes() if path.exists() else b""
+    if text and not text.endswith(b"\n"):
         with open(path, "ab") as file:
             file.write(b"\n")
 

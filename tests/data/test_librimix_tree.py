@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -182,8 +181,6 @@ def test_killed_at_three_moments_and_run_again_is_the_same_as_not_killed(corpus,
         file.write('{"key": "cut o')
     subprocess.run(command, check=True, capture_output=True)
     assert digests(tmp_path) == digests(whole)
-    for line in (tmp_path / "Libri2Mix/.test.jsonl").read_text().splitlines():
-        assert set(json.loads(line)) == {"key", "row", "made"}
 
 
 @pytest.mark.parametrize(
