@@ -77,6 +77,7 @@ class Config:
     scheduler: str = _key(choices=("constant", "plateau", "exponential", "linear"))
     scheduler_conf: dict[str, Any]
     log_interval: int = _key(low=1)
+    save_every: int = _key(low=1)
     model_path: str | None = _key()
     cal_sdr: bool = _key()
     export_segment: float = _key(above=0, high=600)
@@ -162,7 +163,7 @@ _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 # A mapping among the keys and the key that names what its options belong to.
 _OPTIONS_OF = {"separator_conf": "separator", "scheduler_conf": "scheduler", "model_conf": "model"}
 # Keys that came later, and what the configs of older experiments mean without them.
-_BEFORE = {"model": "tasnet", "dynamic_mixing": False, "speed_perturb": 0.0}
+_BEFORE = {"model": "tasnet", "dynamic_mixing": False, "speed_perturb": 0.0, "save_every": 200}
 _FOLDER_NAME = re.compile(r"\w[\w.-]*")
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -223,7 +224,7 @@ def save_config(config: Config, path: str | os.PathLike) -> None:
 # What a finished part of a training does not depend on, and so may be changed afterwards.
 FREE_KEYS = {
     "epochs", "cv_maxlen", "test_sets", "train_name", "test_name", "corpus_dir", "dump_dir", "log_interval",
-    "model_path", "cal_sdr", "export_segment", "device_target", "device_id",
+    "save_every", "model_path", "cal_sdr", "export_segment", "device_target", "device_id",
 }  # fmt: skip
 
 

@@ -51,17 +51,17 @@ assert "tiny_separator" not in sys.modules
 """
 TRAINING = """
 import numpy as np
-from mindspore import Tensor
 from mindaudio_ext.config import make_config
+from mindaudio_ext.data.dataset import Batch
 from mindaudio_ext.models.tasnet import build_model
-from mindaudio_ext.train.step import make_optimizer, make_train_step
+from mindaudio_ext.train.step import TrainStep
 
 config = make_config({"separator": "tiny", "separator_conf": {"depth": 2}, "kernel_size": 16}, "conf")
 model = build_model(config)
-step = make_train_step(model, make_optimizer(config, model), num_spks=2, clip_norm=5.0)
+step = TrainStep(config, model)
 sources = np.random.default_rng(1).standard_normal((2, 2, 800)).astype(np.float32)
-batch = Tensor(sources.sum(axis=1)), Tensor(sources), Tensor(np.array([800, 800], np.int32))
-losses = [float(step(*batch)[0]) for _ in range(10)]
+batch = Batch(sources.sum(axis=1), sources, np.array([800, 800], np.int32))
+losses = [step(batch, config.lr).loss for _ in range(10)]
 assert losses[-1] < losses[0], losses
 print(type(model.separator).__module__, len(model.separator.layers))
 """

@@ -72,7 +72,7 @@ stop_command() {
     trap '' INT TERM HUP
     mapfile -t processes < <(printf '%s\n' "$command_pid" && descendants "$command_pid")
     kill -TERM "${processes[@]}" 2>/dev/null || true
-    for _ in {1..50}; do
+    for _ in {1..600}; do  # a training saves its state after the step it is at
         kill -0 "${processes[@]}" 2>/dev/null || break
         sleep 0.1
     done

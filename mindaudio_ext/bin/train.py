@@ -1,6 +1,7 @@
 """Stage 2: trains the model of a config on MindRecord sets."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from mindaudio_ext.config import read_resolved
@@ -13,11 +14,16 @@ def act(args: argparse.Namespace) -> None:
 
     config = read_resolved(args.config)
     set_up_device(config.device_target, config.device_id)
-    from mindaudio_ext.train.loop import Trainer, log_to  # MindSpore, after its environment is set
+    from mindaudio_ext.train.experiment import log_to
+    from mindaudio_ext.train.loop import Trainer  # MindSpore, after its environment is set
+    from mindaudio_ext.train.stop import Stopped
 
     trainer = Trainer(config, train_dir=args.train, valid_dir=args.valid, expdir=args.expdir)
     log_to(args.expdir / "train.log")
-    trainer.run()
+    try:
+        trainer.run()
+    except Stopped as stopped:
+        sys.exit(stopped.status)
 
 
 parser = argparse.ArgumentParser(prog="train", description=__doc__)

@@ -1,63 +1,108 @@
-"""The state of a training after an epoch, in one file: parameters, the optimizer's moments, history, and its data."""
+"""The whole state of a training in one file, from which it goes on bit for bit; the file before it is kept as well."""
 
+import dataclasses
 import json
+import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import mindspore as ms
-from mindspore import Parameter, nn
+from mindspore import Parameter, ops
 
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import atomic_path
 
 PROGRESS = "progress"
 
+log = logging.getLogger("train")
 
-def save_state(
-    path: str | os.PathLike, optimizer: nn.Optimizer, history: list[dict[str, Any]], data: dict[str, str]
-) -> None:
-    """Writes the optimizer with the model's parameters, which are its own, and the progress, atomically.
 
-    Args:
-        path: the file.
-        optimizer: of all the model's parameters.
-        history: an entry for each finished epoch.
+@dataclasses.dataclass
+class Progress:
+    """How far a training is. The order of the data and every schedule follow from it.
+
+    Attributes:
+        history: an entry for each finished epoch, without times: equal trainings have equal checkpoints.
+        step: steps done of the running epoch, which is the one after the history's last.
+        losses: of the running epoch's applied steps, dB.
+        grad_norms: of the same steps.
+        skipped: steps of the running epoch that were not applied.
         data: a digest of each set, by the set's folder.
     """
-    progress = json.dumps({"history": history, "data": data})
-    with atomic_path(path) as temporary:
-        ms.save_checkpoint(optimizer, str(temporary), append_dict={PROGRESS: progress}, crc_check=True)
+
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    step: int = 0
+    losses: list[float] = dataclasses.field(default_factory=list)
+    grad_norms: list[float] = dataclasses.field(default_factory=list)
+    skipped: int = 0
+    data: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def load_state(path: str | os.PathLike, optimizer: nn.Optimizer, data: dict[str, str]) -> list[dict[str, Any]]:
-    """Fills the optimizer and the model; gives the history, one entry for each finished epoch.
+class StateFiles:
+    """`last.ckpt` and, with the state saved before it, `previous.ckpt`. MindSpore's format, with its CRC.
 
-    Without the file nothing is filled and the history is empty.
-
-    Raises:
-        InputError: the file is damaged, belongs to another model or optimizer, or to other data.
+    Args:
+        folder: the experiment's `checkpoints`.
     """
-    if not Path(path).is_file():
-        return []
-    try:
-        stored = ms.load_checkpoint(str(path), crc_check=True)
-        progress = json.loads(stored.pop(PROGRESS))
-        history, trained_on = progress["history"], progress["data"]
-    except (ValueError, RuntimeError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: not a whole checkpoint ({reason}); remove it to start anew") from error
+
+    def __init__(self, folder: Path) -> None:
+        self.last, self.previous = folder / "last.ckpt", folder / "previous.ckpt"
+
+    def save(self, parameters: Sequence[Parameter], progress: Progress) -> None:
+        """Writes the state; a kill at any moment leaves the one before it whole."""
+        tensors = [{"name": parameter.name, "data": parameter} for parameter in parameters]
+        facts = json.dumps(dataclasses.asdict(progress))
+        with atomic_path(self.last) as temporary:
+            ms.save_checkpoint(tensors, str(temporary), append_dict={PROGRESS: facts}, crc_check=True)
+            if self.last.is_file():
+                os.replace(self.last, self.previous)
+
+    def load(self, parameters: Sequence[Parameter], data: dict[str, str]) -> Progress:
+        """Fills the parameters from the newest whole file and gives its progress; without any, gives a new one.
+
+        Args:
+            parameters: as they were saved.
+            data: the digest of each set, by its folder.
+
+        Raises:
+            InputError: no file is whole, or it belongs to another model or optimizer, or to other data.
+        """
+        damage: list[str] = []
+        for path in (self.last, self.previous):
+            try:
+                stored, progress = _read(path)
+            except FileNotFoundError:
+                continue
+            except (ValueError, RuntimeError, TypeError, KeyError) as error:
+                damage.append(f"{path}: not a whole checkpoint ({' '.join(str(error).split())[:200]})")
+                continue
+            for line in damage:
+                log.warning("%s; going on from %s", line, path)
+            _refuse_other_data(path, trained_on=progress.data, data=data)
+            _fill(parameters, stored, path)
+            return progress
+        if damage:
+            raise InputError(f"{'; '.join(damage)}; remove it to start anew")
+        return Progress(data=data)
+
+
+def _read(path: Path) -> tuple[dict[str, Parameter], Progress]:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    stored = ms.load_checkpoint(str(path), crc_check=True)
+    return stored, Progress(**json.loads(stored.pop(PROGRESS)))
+
+
+def _refuse_other_data(path: Path, *, trained_on: dict[str, str], data: dict[str, str]) -> None:
     for (folder, digest), before in zip(data.items(), trained_on.values()):
         if digest != before:
             raise InputError(f"{folder}: {path} was trained on other data; give another --expdir, or remove it")
-    wanted = {parameter.name: parameter for parameter in optimizer.get_parameters()}
-    fits = {name: tuple(p.shape) for name, p in wanted.items()} == {n: tuple(p.shape) for n, p in stored.items()}
-    if not fits:
+
+
+def _fill(parameters: Sequence[Parameter], stored: dict[str, Parameter], path: Path) -> None:
+    if {p.name: tuple(p.shape) for p in parameters} != {name: tuple(p.shape) for name, p in stored.items()}:
         raise InputError(f"{path}: belongs to another model or optimizer; give another --expdir, or remove it")
-    for name, parameter in wanted.items():
-        _fill(parameter, stored[name])
-    return history
-
-
-def _fill(parameter: Parameter, stored: Parameter) -> None:
-    parameter.set_data(ms.Tensor(stored.asnumpy(), parameter.dtype))
+    for parameter in parameters:
+        ops.assign(parameter, ms.Tensor(stored[parameter.name].asnumpy(), parameter.dtype))

@@ -1,66 +1,36 @@
-"""Training: epochs of compiled steps, validation on whole utterances, the best parameters kept."""
+"""Training: epochs of compiled steps, validation on whole utterances, the best parameters kept.
 
-import json
+It goes on exactly where it stopped, also within an epoch: what a step does follows from the saved state alone.
+"""
+
 import logging
-import math
-import os
-import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, ops
-from tqdm import tqdm
 
 from mindaudio_ext.config import Config, refuse_other_training, save_config
-from mindaudio_ext.data.dataset import Batch, TrainBatches, whole_utterances
+from mindaudio_ext.data.dataset import TrainBatches
 from mindaudio_ext.data.mindrecord import Manifest, check_mindrecord
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.files import write_text
-from mindaudio_ext.metrics.permutation import best_permutation
-from mindaudio_ext.metrics.si_snr import si_snr
 from mindaudio_ext.models.checkpoint import save_parameters
 from mindaudio_ext.models.tasnet import build_model
 from mindaudio_ext.models.whole import WholeUtterance
-from mindaudio_ext.train.checkpoint import load_state, save_state
+from mindaudio_ext.train.checkpoint import Progress, StateFiles
+from mindaudio_ext.train.display import StepDisplay
+from mindaudio_ext.train.experiment import Experiment, Times
 from mindaudio_ext.train.schedule import learning_rate
-from mindaudio_ext.train.step import make_optimizer, make_train_step
+from mindaudio_ext.train.step import TrainStep
+from mindaudio_ext.train.stop import Stopped, StopSignals
+from mindaudio_ext.train.validate import score_utterances
 
 log = logging.getLogger("train")
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """The files of a training."""
-
-    folder: Path
-
-    @property
-    def config(self) -> Path:
-        return self.folder / "config.yaml"
-
-    @property
-    def history(self) -> Path:
-        return self.folder / "history.jsonl"
-
-    @property
-    def best(self) -> Path:
-        return self.folder / "checkpoints" / "best.ckpt"
-
-    @property
-    def last(self) -> Path:
-        return self.folder / "checkpoints" / "last.ckpt"
-
-    @property
-    def model(self) -> Path:
-        return self.folder / "model.json"
-
-
 class Trainer:
-    """Trains the model of a config on MindRecord sets, going on after the last finished epoch when there is one.
+    """Trains the model of a config on MindRecord sets, going on where an earlier training of it stopped.
 
     Args:
         config: the whole config.
@@ -91,118 +61,128 @@ class Trainer:
         ms.set_seed(config.seed)
         self.model = build_model(config)
         self.whole = WholeUtterance(self.model)
-        self.optimizer = make_optimizer(config, self.model)
-        self.step = make_train_step(self.model, self.optimizer, num_spks=config.num_spks, clip_norm=config.clip_norm)
-        self.history = load_state(self.experiment.last, self.optimizer, self.data)
+        self.step = TrainStep(config, self.model)
+        self.states = StateFiles(self.experiment.checkpoints)
 
     def run(self) -> None:
-        """Trains up to `config.epochs` and leaves the experiment's files."""
-        save_config(self.config, self.experiment.config)
-        self._write_model_facts()
-        if len(self.history) >= self.config.epochs:
-            log.info("already trained for %d epochs; nothing to do", len(self.history))
-        while len(self.history) < self.config.epochs:
-            self._run_epoch(len(self.history) + 1)
+        """Trains up to `config.epochs` and leaves the experiment's files.
 
-    def _run_epoch(self, epoch: int) -> None:
+        Raises:
+            InputError: the saved state is damaged, or of another model or data.
+            Stopped: by SIGTERM or SIGINT; the state is saved.
+        """
+        self.progress = self.states.load(self.step.state, self.data)
+        self.times = Times(self.experiment.times, len(self.progress.history))
+        save_config(self.config, self.experiment.config)
+        self._write_facts()
+        if len(self.progress.history) >= self.config.epochs:
+            log.info("already trained for %d epochs; nothing to do", len(self.progress.history))
+            return
+        if self.progress.history or self.progress.step:
+            log.info("going on after epoch %d, step %d", len(self.progress.history), self.progress.step)
+        with StopSignals() as self.signals:
+            while len(self.progress.history) < self.config.epochs:
+                self._train()
+                self._finish_epoch()
+
+    @property
+    def epoch(self) -> int:
+        """The running epoch, counted from 1."""
+        return len(self.progress.history) + 1
+
+    def _train(self) -> None:
+        """Does what is left of the running epoch's steps."""
+        self.model.set_train(True)
+        progress, started, n_steps = self.progress, time.monotonic(), len(self.batches)
+        with StepDisplay(self.config, epoch=self.epoch, n_steps=n_steps, done=progress.step) as display:
+            for batch in self.batches.epoch(self.epoch, start=progress.step):
+                rate = self._rate()
+                result = self.step(batch, rate)
+                progress.step += 1
+                if result.applied:
+                    progress.losses.append(result.loss)
+                    progress.grad_norms.append(result.grad_norm)
+                else:
+                    progress.skipped += 1
+                now = time.monotonic()
+                self.times.add(train=now - started)
+                display.show(result, rate, now - started)
+                started = now
+                if progress.step % self.config.save_every == 0 or progress.step == n_steps:
+                    self._save()
+                self._stop_if_told()
+
+    def _rate(self) -> float:
+        """The learning rate of the next step, or of the last when the epoch is through."""
+        n_steps = len(self.batches)
+        return learning_rate(
+            self.config,
+            step=(self.epoch - 1) * n_steps + min(self.progress.step, n_steps - 1),
+            steps_per_epoch=n_steps,
+            valid_losses=[past["valid_loss"] for past in self.progress.history],
+        )
+
+    def _finish_epoch(self) -> None:
+        """Validates, and keeps the parameters if they are the best."""
         started = time.monotonic()
-        losses, norms, rate = self._train(epoch)
-        seconds = time.monotonic() - started
         valid_loss, valid_si_snri = self._validate()
-        audio = len(losses) * self.config.batch_size * self.config.segment
+        self.times.add(valid=time.monotonic() - started)
+        past, losses = self.progress.history, self.progress.losses
         entry = {
-            "epoch": epoch,
-            "train_loss": float(np.mean(losses)),
+            "epoch": self.epoch,
+            "train_loss": float(np.mean(losses)) if losses else None,
             "valid_loss": valid_loss,
             "valid_si_snri": valid_si_snri,
-            "lr": rate,
-            "grad_norm": float(np.mean(norms)),
-            "seconds": round(time.monotonic() - started, 3),
-            "audio_seconds_per_second": round(audio / seconds, 3),
+            "lr": self._rate(),
+            "grad_norm": float(np.mean(self.progress.grad_norms)) if losses else None,
+            "skipped_steps": self.progress.skipped,
         }
-        improved = all(valid_loss < past["valid_loss"] for past in self.history)
-        self.history.append(entry)
-        self._save(improved)
-        log.info(
-            "epoch %d of %d: train loss %.2f, valid loss %.2f, valid SI-SNRi %.2f dB%s, gradient norm %.2f, lr %.2g, "
-            "%.0f s, %.1f s of audio a second",
-            *(epoch, self.config.epochs, entry["train_loss"], valid_loss, valid_si_snri, " (best)" * improved),
-            *(entry["grad_norm"], rate, entry["seconds"], entry["audio_seconds_per_second"]),
-        )
-
-    def _train(self, epoch: int) -> tuple[list[float], list[float], float]:
-        """Gives the loss and the gradient norm of each step, and the last rate."""
-        self.model.set_train(True)
-        losses: list[float] = []
-        norms: list[float] = []
-        rate = self.config.lr
-        for number, batch in enumerate(self._shown(self.batches.epoch(epoch), epoch, losses), 1):
-            rate = learning_rate(
-                self.config,
-                step=(epoch - 1) * len(self.batches) + number - 1,
-                steps_per_epoch=len(self.batches),
-                valid_losses=[past["valid_loss"] for past in self.history],
-            )
-            ops.assign(self.optimizer.learning_rate, Tensor(rate, ms.float32))  # a compiled step does not see set_data
-            loss, norm = self.step(Tensor(batch.mixture), Tensor(batch.sources), Tensor(batch.lengths))
-            losses.append(float(loss))
-            norms.append(float(norm))
-            if not math.isfinite(losses[-1] + norms[-1]):
-                raise FloatingPointError(
-                    f"epoch {epoch}, step {number}: loss {losses[-1]}, gradient norm {norms[-1]}; a lower lr may help. "
-                    f"The best parameters so far are in {self.experiment.best}"
-                )
-            if number % self.config.log_interval == 0:
-                recent = slice(-self.config.log_interval, None)
-                log.info(
-                    "epoch %d, step %d of %d: loss %.2f, gradient norm %.2f",
-                    *(epoch, number, len(self.batches), np.mean(losses[recent]), np.mean(norms[recent])),
-                )
-        return losses, norms, rate
-
-    def _shown(self, batches: Iterator[Batch], epoch: int, losses: list[float]) -> Iterator[Batch]:
-        """Passes batches on with a progress bar, on a terminal."""
-        bar = tqdm(
-            batches,
-            total=len(self.batches),
-            desc=f"epoch {epoch}/{self.config.epochs}",
-            disable=not sys.stderr.isatty(),
-            leave=False,
-        )
-        for batch in bar:
-            yield batch
-            bar.set_postfix_str(f"loss {np.mean(losses[-20:]):.2f}", refresh=False)
+        improved = all(valid_loss < before["valid_loss"] for before in past)
+        self.progress = Progress(history=[*past, entry], data=self.data)
+        self.times.next_epoch()
+        if improved:  # before the state: a kill in between repeats the validation and writes it again
+            save_parameters(self.model, self.experiment.best)
+        self._save()
+        self._write_facts()
+        _log_epoch(self._history()[-1], self.config.epochs, improved)
 
     def _validate(self) -> tuple[float, float]:
         """Gives the mean loss and the mean SI-SNRi over the whole utterances of the validation set, in dB."""
-        scores = [
-            _utterance_scores(mixture, sources, self.whole.separate(mixture))
-            for mixture, sources in whole_utterances(self.valid, self.max_samples)
-        ]
-        if len(scores) < len(self.valid.keys) and not self.history:
+        scores = []
+        for score in score_utterances(self.whole, self.valid, self.max_samples):
+            scores.append(score)
+            self._stop_if_told()
+        if len(scores) < len(self.valid.keys) and not self.progress.history:
             log.info("validation: %d of %d utterances, the others are longer", len(scores), len(self.valid.keys))
         reached, improvement = np.mean(scores, axis=0)
         return -float(reached), float(improvement)
 
-    def _save(self, improved: bool) -> None:
-        """Writes the best parameters before the state: a kill in between repeats the epoch and writes them again."""
-        if improved:
-            save_parameters(self.model, self.experiment.best)
-        save_state(self.experiment.last, self.optimizer, self.history, self.data)
-        self._write_model_facts()
+    def _stop_if_told(self) -> None:
+        if self.signals.received is None:
+            return
+        self._save()
+        stopped = Stopped(self.signals.received)
+        log.info(
+            "%s at epoch %d, step %d of %d; the same command goes on from here",
+            *(stopped, self.epoch, self.progress.step, len(self.batches)),
+        )
+        raise stopped
 
-    def _write_model_facts(self) -> None:
-        """Writes what follows from the state; a run that goes on writes it again."""
-        if self.history:
-            write_text(self.experiment.history, "".join(json.dumps(entry) + "\n" for entry in self.history))
-        best = min(self.history, key=lambda entry: entry["valid_loss"], default={"epoch": 0})
-        facts = {
-            "parameters": sum(parameter.size for parameter in self.model.trainable_params()),
-            "epoch": best["epoch"],
-            "epochs": len(self.history),
-            "train_seconds": round(sum(entry["seconds"] for entry in self.history), 1),
-        }
-        write_text(self.experiment.model, json.dumps(facts, indent=1) + "\n")
+    def _save(self) -> None:
+        self.times.save()
+        self.states.save(self.step.state, self.progress)
+
+    def _history(self) -> list[dict[str, Any]]:
+        """The history, with the times."""
+        audio = len(self.batches) * self.config.batch_size * self.config.segment
+        return [
+            entry | {"seconds": round(total, 3), "audio_seconds_per_second": round(audio / train, 3) if train else None}
+            for entry, train, total in zip(self.progress.history, self.times.train, self.times.total)
+        ]
+
+    def _write_facts(self) -> None:
+        n_parameters = sum(parameter.size for parameter in self.model.trainable_params())
+        self.experiment.write_facts(self._history(), n_parameters)
 
 
 def _checked_set(path: Path, config: Config) -> Manifest:
@@ -213,22 +193,12 @@ def _checked_set(path: Path, config: Config) -> Manifest:
     return manifest
 
 
-def _utterance_scores(mixture: np.ndarray, sources: np.ndarray, estimates: np.ndarray) -> tuple[float, float]:
-    """Gives the mean SI-SNR over sources, and its improvement over the mixture's."""
-    estimate, reference = np.broadcast_arrays(estimates[:, None], sources[None])  # [C, C, T]
-    pairs = si_snr(estimate=estimate, reference=reference)
-    reached = pairs[best_permutation(pairs), np.arange(len(sources))].mean()
-    unprocessed = si_snr(estimate=np.broadcast_to(mixture, sources.shape), reference=sources).mean()
-    return reached, reached - unprocessed
-
-
-def log_to(path: str | os.PathLike) -> None:
-    """Sends the log's lines to a file, appending, and to stderr."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-        handlers=[logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler()],
-        force=True,
+def _log_epoch(entry: dict[str, Any], epochs: int, improved: bool) -> None:
+    shown = {key: float("nan") if value is None else value for key, value in entry.items()}
+    log.info(
+        "epoch %d of %d: train loss %.2f, valid loss %.2f, valid SI-SNRi %.2f dB%s, gradient norm %.2f, lr %.2g, "
+        "%.0f s, %.1f s of audio a second%s",
+        *(shown["epoch"], epochs, shown["train_loss"], shown["valid_loss"], shown["valid_si_snri"]),
+        *(" (best)" * improved, shown["grad_norm"], shown["lr"], shown["seconds"], shown["audio_seconds_per_second"]),
+        f", {entry['skipped_steps']} steps skipped" * bool(entry["skipped_steps"]),
     )

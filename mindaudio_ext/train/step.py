@@ -1,54 +1,98 @@
 """One compiled training step: forward, loss, gradients, clipping, update."""
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 
 from mindaudio_ext.config import Config
+from mindaudio_ext.data.dataset import Batch
 from mindaudio_ext.losses.pit import PITLoss
+from mindaudio_ext.train.optimizer import make_optimizer
 
 
-def make_optimizer(config: Config, model: nn.Cell) -> nn.Optimizer:
-    """Makes the optimizer that a config names; weight decay is an L2 penalty, as in PyTorch's Adam and SGD."""
-    parameters = model.trainable_params()
-    if config.optimizer == "adam":
-        return nn.Adam(parameters, config.lr, weight_decay=config.weight_decay)
-    return nn.SGD(parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+class StepResult(NamedTuple):
+    """What a step gives.
 
-
-def make_train_step(
-    model: nn.Cell, optimizer: nn.Optimizer, *, num_spks: int, clip_norm: float
-) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Makes `step(mixture [B, T], sources [B, C, T], lengths [B]) -> (loss, gradient norm)`, one compiled graph.
-
-    Gradients whose global norm is above `clip_norm` are scaled down to it; the norm returned is the one before.
+    Attributes:
+        loss: mean over the batch, dB.
+        grad_norm: global norm of the gradients, before clipping.
+        applied: whether the parameters were updated; not when loss or norm is NaN or infinite.
     """
-    loss_fn = PITLoss(num_spks)
 
-    def forward(mixture: Tensor, sources: Tensor, lengths: Tensor) -> Tensor:
-        return loss_fn(model(mixture), sources, lengths)
-
-    value_and_grad = ms.value_and_grad(forward, None, optimizer.parameters)
-    square, scale_all = ops.MultitypeFuncGraph("square"), ops.MultitypeFuncGraph("scale")
-    square.register("Tensor")(_sum_of_squares)
-    scale_all.register("Tensor", "Tensor")(_scale)
-    hyper_map = ops.HyperMap()
-
-    @ms.jit
-    def step(mixture: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        loss, gradients = value_and_grad(mixture, sources, lengths)
-        norm = ops.sqrt(ops.addn(hyper_map(square, gradients)))
-        factor = clip_norm / ops.maximum(norm, clip_norm)
-        optimizer(hyper_map(ops.partial(scale_all, factor), gradients))
-        return loss, norm
-
-    return step
+    loss: float
+    grad_norm: float
+    applied: bool
 
 
-def _sum_of_squares(gradient: Tensor) -> Tensor:
-    return ops.square(gradient).sum()
+class TrainStep:
+    """Trains a model by batches of one shape.
+
+    Args:
+        config: of the optimizer, `clip_norm` and `num_spks`.
+        model: mixture [B, T] -> estimates [B, C, T].
+
+    Attributes:
+        state: all that a step changes: the model's parameters and the optimizer's state, by unique names.
+    """
+
+    def __init__(self, config: Config, model: nn.Cell) -> None:
+        loss_fn = PITLoss(config.num_spks)
+        update = Update(config, model)
+        self.state: list[Parameter] = [*model.get_parameters(), *update.state]
+
+        def forward(mixture: Tensor, sources: Tensor, lengths: Tensor) -> Tensor:
+            return loss_fn(model(mixture), sources, lengths)
+
+        value_and_grad = ms.value_and_grad(forward, None, update.parameters)
+
+        @ms.jit
+        def step(mixture: Tensor, sources: Tensor, lengths: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            loss, gradients = value_and_grad(mixture, sources, lengths)
+            return update(loss, gradients, rate)
+
+        self._step = step
+
+    def __call__(self, batch: Batch, rate: float) -> StepResult:
+        """Updates the model by one batch at a learning rate."""
+        loss, norm, applied = self._step(
+            Tensor(batch.mixture), Tensor(batch.sources), Tensor(batch.lengths), Tensor(rate, ms.float32)
+        )
+        return StepResult(float(loss), float(norm), bool(applied))
 
 
-def _scale(factor: Tensor, gradient: Tensor) -> Tensor:
-    return gradient * factor
+class Update(nn.Cell):
+    """Clips gradients by their global norm and hands them to the optimizer, unless something is not finite.
+
+    Args:
+        config: of the optimizer and `clip_norm`.
+        model: whose trainable parameters are updated.
+
+    Inputs:
+        loss: [].
+        gradients: one for each of `parameters`.
+        rate: learning rate, [].
+
+    Outputs:
+        Loss [], global norm of the gradients before clipping [], and whether the update was applied (bool []).
+    """
+
+    def __init__(self, config: Config, model: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.clip_norm = config.clip_norm
+        self.optimizer = make_optimizer(config, model)
+        self.parameters = self.optimizer.parameters
+        of_model = {parameter.name for parameter in model.get_parameters()}
+        self.state = [parameter for parameter in self.get_parameters() if parameter.name not in of_model]
+
+    def construct(self, loss: Tensor, gradients: tuple[Tensor, ...], rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        squares = []
+        for gradient in gradients:
+            squares.append(ops.square(gradient).sum())
+        norm = ops.sqrt(ops.addn(squares))
+        factor = self.clip_norm / ops.maximum(norm, self.clip_norm)
+        clipped = []
+        for gradient in gradients:
+            clipped.append(gradient * factor)
+        applied = ops.isfinite(loss + norm)
+        return loss, norm, self.optimizer(clipped, rate, applied)

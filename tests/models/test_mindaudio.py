@@ -9,11 +9,12 @@ from mindspore import Tensor
 
 from mindaudio_ext.config import load_config, make_config, read_resolved, save_config
 from mindaudio_ext.convert.asteroid import to_asteroid
+from mindaudio_ext.data.dataset import Batch
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.models.checkpoint import load_parameters, save_parameters
 from mindaudio_ext.models.tasnet import build_model
 from mindaudio_ext.models.whole import WholeUtterance
-from mindaudio_ext.train.step import make_optimizer, make_train_step
+from mindaudio_ext.train.step import TrainStep
 
 BASE = Path(__file__).parents[2] / "conf" / "base.yaml"
 OPTIONS = {
@@ -42,11 +43,11 @@ def test_trains_and_separates(name, num_spks):
     config, model = config_of(name, num_spks=num_spks), make(name, num_spks=num_spks)
     sources = noise(3, num_spks, 403)
     sources[0, :, 300:] = 0
-    batch = Tensor(sources.sum(axis=1)), Tensor(sources), Tensor(np.array([300, 403, 403], np.int32))
+    batch = Batch(sources.sum(axis=1), sources, np.array([300, 403, 403], np.int32))
     before = {parameter.name: parameter.asnumpy().copy() for parameter in model.trainable_params()}
-    step = make_train_step(model, make_optimizer(config, model), num_spks=num_spks, clip_norm=5.0)
+    step = TrainStep(config, model)
     model.set_train(True)
-    losses = [float(step(*batch)[0]) for _ in range(20)]
+    losses = [step(batch, config.lr).loss for _ in range(20)]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0] - 1
     still = [p.name for p in model.trainable_params() if (p.asnumpy() == before[p.name]).all()]
