@@ -10,6 +10,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -223,16 +224,19 @@ def _write(data: DataDir, folder: Path, set_name: str, stem: str, source: str, n
     for number, keys in enumerate(shards):
         digits = len(str(len(shards) - 1))
         name = f"{stem}.mindrecord" + (f"{number:0{digits}d}" if len(shards) > 1 else "")
-        writer = _open_writer(folder / name, page=page, header=header)
-        for batch in _batches(rows, len(keys)):
-            rate = rate or batch[0].sample_rate
-            for row in batch:
-                if row.sample_rate != rate:
-                    raise InputError(f"{data.path}: {row.key} is at {row.sample_rate} Hz, {data.keys[0]} at {rate} Hz")
-            writer.write_raw_data([_columns(row, len(utts) + i) for i, row in enumerate(batch)])
-            utts += [[row.key, row.num_samples, row.crc32, *_speakers(data, row.key)] for row in batch]
-        writer.commit()
-        _require_rows(folder / name, len(keys))
+        with _errors_in_one_line(folder / name):
+            writer = _open_writer(folder / name, page=page, header=header)
+            for batch in _batches(rows, len(keys)):
+                rate = rate or batch[0].sample_rate
+                for row in batch:
+                    if row.sample_rate != rate:
+                        raise InputError(
+                            f"{data.path}: {row.key} is at {row.sample_rate} Hz, {data.keys[0]} at {rate} Hz"
+                        )
+                writer.write_raw_data([_columns(row, len(utts) + i) for i, row in enumerate(batch)])
+                utts += [[row.key, row.num_samples, row.crc32, *_speakers(data, row.key)] for row in batch]
+            writer.commit()
+            _require_rows(folder / name, utts[-len(keys) :])
     names = sorted(file.name for file in folder.iterdir())
     manifest = {
         "format": FORMAT,
@@ -344,15 +348,41 @@ def _batches(rows: Iterator[Row], count: int) -> Iterator[list[Row]]:
             batch, filled = [], 0
 
 
-def _require_rows(path: Path, expected: int) -> None:
-    """Reads the number of rows back: rows the writer did not like are missing without an error."""
+@contextmanager
+def _errors_in_one_line(path: Path) -> Iterator[None]:
+    """Turns what MindRecord raises, a report of many lines, into an OSError: the disk is full or broken."""
+    try:
+        yield
+    except RuntimeError as error:
+        lines = [line.removeprefix("[ERROR]").strip() for line in str(error).split("\n")]
+        reason = next((line for line, raw in zip(lines, str(error).split("\n")) if raw.startswith("[ERROR]")), lines[0])
+        free = shutil.disk_usage(path.parent).free / 1e6
+        raise OSError(f"{path}: could not be written: {reason}; {free:.1f} MB are free there") from error
+
+
+def _require_rows(path: Path, expected: Sequence[Sequence]) -> None:
+    """Reads a file back: rows the writer did not like, and what a full disk did not take, are missing without an error.
+
+    Args:
+        path: the file.
+        expected: key, samples and checksum of each row, in order.
+    """
     from mindspore.mindrecord import FileReader
 
     reader = FileReader(str(path))
-    found = reader.len()
+    found = 0
+    for row, (key, num_samples, crc32, *_) in zip(reader.get_next(), expected):
+        if (row["key"], row["num_samples"]) != (key, num_samples) or _crc32_of(row) != crc32:
+            raise OSError(f"{path}: row {found}, {key}, is not what was written")
+        found += 1
+    rows = reader.len()
     reader.close()
-    if found != expected:
-        raise RuntimeError(f"{path}: MindRecord kept {found} rows of {expected}")
+    if found != len(expected) or rows != len(expected):
+        raise OSError(f"{path}: has {rows} rows, {found} of them whole; {len(expected)} were written")
+
+
+def _crc32_of(row: Mapping[str, bytes]) -> int:
+    return zlib.crc32(row["sources"], zlib.crc32(row["mixture"]))
 
 
 def _source_digest(data: DataDir) -> str:

@@ -2,19 +2,29 @@
 
 import json
 import os
+import re
+import shutil
+import subprocess
+import sys
+import time
 import zlib
 from dataclasses import asdict
+from pathlib import Path
 
 import mindspore.dataset as ds
 import numpy as np
 import pytest
+import soundfile
 from scp_forms import to_archives, to_pipes
 
+from mindaudio_ext.bin import dump as command
 from mindaudio_ext.data.audio import write_wav
 from mindaudio_ext.data.kaldi_dir import write_data_dir
-from mindaudio_ext.data.mindrecord import check_mindrecord, decode_row, dump, read_manifest
+from mindaudio_ext.data.mindrecord import _require_rows, check_mindrecord, decode_row, dump, read_manifest
 from mindaudio_ext.errors import InputError
 
+ROOT = Path(__file__).resolve().parents[2]
+DUMP = [sys.executable, "-m", "mindaudio_ext.bin.dump"]
 LENGTHS = {"b": 1500, "a": 1000, "d": 1501, "c": 700}
 
 
@@ -219,3 +229,120 @@ def test_files_can_be_read_by_others(tmp_path):
     manifest, _ = dump(data, tmp_path / "dump" / "train")
     modes = {os.stat(manifest.path / name).st_mode for name in (*manifest.digests, "manifest.json")}
     assert len(modes) == 1
+
+
+def test_shards_in_each_others_place_are_named(tmp_path):
+    data, _ = _make(tmp_path, lengths=dict.fromkeys("abcd", 1000))
+    out = tmp_path / "dump" / "train"
+    manifest, _ = dump(data, out, shard_bytes=9_000)
+    assert len({size for size, _ in manifest.digests.values()}) < len(manifest.digests) == 8
+    one, two = manifest.files[:2]
+    one.rename(out / "x")
+    two.rename(one)
+    (out / "x").rename(two)
+    with pytest.raises(InputError, match=r"train\.mindrecord0: is damaged, its checksum differs; run stage 1 again"):
+        check_mindrecord(out)
+
+
+def test_rows_are_read_back(tmp_path):
+    data, _ = _make(tmp_path)
+    manifest, _ = dump(data, tmp_path / "dump" / "train")
+    rows = [[*utt] for utt in zip(manifest.keys, manifest.num_samples, manifest.crc32)]
+    _require_rows(manifest.files[0], rows)
+    with pytest.raises(OSError, match="has 4 rows, 4 of them whole; 5 were written"):
+        _require_rows(manifest.files[0], [*rows, ["e", 1, 1]])
+    with pytest.raises(OSError, match="has 4 rows, 3 of them whole; 3 were written"):
+        _require_rows(manifest.files[0], rows[:3])
+    mixture = _rows(manifest)[2]["mixture"].tobytes()
+    whole = bytearray(manifest.files[0].read_bytes())
+    whole[whole.index(mixture) + 500] ^= 1
+    manifest.files[0].write_bytes(whole)
+    with pytest.raises(OSError, match="row 2, c, is not what was written"):
+        _require_rows(manifest.files[0], rows)
+
+
+@pytest.mark.needs("mounts")
+@pytest.mark.parametrize(
+    ("mount", "says"),
+    [
+        ("size=1m", r"train\.mindrecord: could not be written: .*; \d\.\d MB are free"),
+        ("ro", "Read-only file system: "),
+    ],
+)
+def test_a_full_disk_and_a_read_only_folder_get_one_line(tmp_path, mount, says):
+    data, _ = _make(tmp_path)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    dump_there = [*DUMP, "--data", data, "--out", disk / "dump" / "train"]
+    script = f'mount -t tmpfs -o {mount} tmpfs "$0" && "$@"; status=$?; find "$0" -type f; exit $status'
+    ended = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, disk, *dump_there],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert ended.returncode == 1
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith("dump train: ")]
+    assert len(lines) == 1
+    assert re.search(f"^dump: error: .*{says}", lines[0])
+    assert ended.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("rate", r"spk2\.scp: c: .*c\.wav: is at 16000 Hz; 8000 Hz is expected"),
+        ("rate of all", r"train: c is at 16000 Hz, a at 8000 Hz"),
+        ("empty", r"spk2\.scp: c: .*c\.wav: is empty"),
+        ("nan", r"spk2\.scp: c: .*c\.wav: has NaN or infinity at sample 3"),
+        ("no file", r"spk2\.scp: c: .*c\.wav: no such file"),
+    ],
+)
+def test_faults_of_the_data_are_named(tmp_path, fault, says, capsys):
+    data, signals = _make(tmp_path)
+    path = tmp_path / "wav" / "s2" / "c.wav"
+    if fault == "rate":
+        write_wav(path, signals["c"][1], 16000)
+    elif fault == "rate of all":
+        for name, samples in zip(("mix", "s1", "s2"), (signals["c"].sum(axis=0, dtype=np.int16), *signals["c"])):
+            write_wav(tmp_path / "wav" / name / "c.wav", samples, 16000)
+    elif fault == "empty":
+        write_wav(path, np.zeros(0, np.int16), 8000)
+    elif fault == "nan":
+        samples = signals["c"][1] / np.float32(32768)
+        samples[3] = np.nan
+        soundfile.write(path, samples, 8000, subtype="FLOAT")
+    else:
+        path.unlink()
+    with pytest.raises(SystemExit) as caught:
+        command.main(["--data", str(data), "--out", str(tmp_path / "dump" / "train"), "--nj", "2"])
+    assert caught.value.code == 2
+    assert re.search(says, capsys.readouterr().err.splitlines()[-1])
+    assert list((tmp_path / "dump").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_same_files(tmp_path):
+    lengths = {f"{i:03d}": 40_000 + 100 * i for i in range(200)}
+    data, _ = _make(tmp_path, lengths=lengths)
+    command = [*DUMP, "--data", str(data), "--nj", "2", "--out"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = time.monotonic()
+    subprocess.run([*command, str(tmp_path / "whole" / "train")], check=True, env=environment, capture_output=True)
+    took = time.monotonic() - started
+    out = tmp_path / "dump" / "train"
+    rng = np.random.default_rng()
+    caught_at_work = 0
+    for _ in range(10):
+        with subprocess.Popen([*command, str(out)], env=environment, stderr=subprocess.DEVNULL) as process:
+            time.sleep(rng.uniform(0.2, 0.95) * took)
+            process.kill()
+        caught_at_work += (out.parent / ".tmp.train").exists()
+        if out.exists():
+            check_mindrecord(out)
+            shutil.rmtree(out)
+    assert caught_at_work
+    subprocess.run([*command, str(out)], check=True, env=environment, capture_output=True)
+    assert _bytes(out) == _bytes(tmp_path / "whole" / "train")
+    assert [path.name for path in out.parent.iterdir()] == ["train"]
