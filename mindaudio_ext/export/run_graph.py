@@ -1,19 +1,25 @@
 """Runs a MindIR in a process of its own: `python -m mindaudio_ext.export.run_graph MINDIR IN.npy OUT.npy`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from mindaudio_ext.device import set_up_device
 
 
-def run_graph(mindir: str, inputs: np.ndarray) -> np.ndarray:
-    """Gives the output of a MindIR of one input and one output on the CPU."""
+def load_graph(mindir: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Gives a MindIR of one input and one output as a function, on the CPU."""
     set_up_device("CPU")
     import mindspore as ms
 
-    return ms.nn.GraphCell(ms.load(mindir))(ms.Tensor(inputs)).asnumpy()
+    graph = ms.nn.GraphCell(ms.load(mindir))
+    return lambda inputs: graph(ms.Tensor(inputs)).asnumpy()
+
+
+def run_graph(mindir: str, inputs: np.ndarray) -> np.ndarray:
+    """Gives the output of a MindIR, as `load_graph` does."""
+    return load_graph(mindir)(inputs)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -1,0 +1,123 @@
+"""Runs an exported graph over a test set, on an Ascend 310 or without one, and scores what it separates.
+
+Three steps: preprocess cuts every utterance into chunks of the graph's length and writes them as .bin; infer runs the
+graph; postprocess joins the estimates to whole utterances and scores them as stage 4 does.
+"""
+
+import argparse
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from mindaudio_ext.errors import InputError, command
+from mindaudio_ext.export.backends import BACKENDS, infer
+from mindaudio_ext.export.infer_310 import Result, Work, open_test_set, postprocess, preprocess
+from mindaudio_ext.export.kit import COMMAND, Kit, find_graph, read_kit
+from mindaudio_ext.score.score import set_name
+
+POSITIONAL = ("mindir", "test", "need_preprocess")
+STEPS = ("preprocess", "infer", "postprocess")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Gives the command's arguments."""
+    arguments = argparse.ArgumentParser(
+        prog=COMMAND,
+        usage="%(prog)s [MINDIR_PATH] [TEST_PATH] [NEED_PREPROCESS] [options]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    arguments.add_argument("positional", nargs="*", help="the first three options, in their order")
+    arguments.add_argument("--mindir", metavar="MINDIR_PATH", help="a graph of the kit, or what was converted from it")
+    arguments.add_argument("--test", metavar="TEST_PATH", help="a Kaldi directory, or a set folder of LibriMix")
+    arguments.add_argument("--need_preprocess", "--need-preprocess", metavar="y|n", help="n: .bin are there (y)")
+    arguments.add_argument(
+        "--backend",
+        choices=("lite", *BACKENDS),
+        default="lite",
+        help="lite: C++ runner; lite_python: MindSpore Lite's package; host: the host graph on this CPU; "
+        "checkpoint: what the graphs were made from, on this CPU (%(default)s)",
+    )
+    arguments.add_argument("--device_id", "--device-id", type=int, default=0, help="the card (%(default)s)")
+    arguments.add_argument("--step", choices=STEPS, help="only this step; default: all of them")
+    arguments.add_argument("--out", metavar="DIR", help="for all that is made; default: infer_<set> in the kit")
+    arguments.add_argument("--nj", type=int, default=1, help="processes to preprocess and postprocess (%(default)s)")
+    arguments.add_argument("--kit", type=Path, required=True, help=argparse.SUPPRESS)
+    return arguments
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs the steps; raises InputError for wrong input."""
+    _take_positional(args)
+    kit = read_kit(args.kit)
+    mindir = Path(args.mindir)
+    graph = find_graph(kit, mindir)
+    folder = Path(args.out or kit.folder / f"infer_{set_name(args.test)}")
+    work = open_test_set(Path(args.test), folder, graph=graph, backend=args.backend, num_spks=kit.config.num_spks)
+    steps = [args.step] if args.step else STEPS[args.need_preprocess == "n" :]
+    if "preprocess" in steps:
+        preprocess(work, graph=graph, kit=kit, nj=args.nj)
+    if "infer" in steps:
+        infer(
+            args.backend,
+            kit=kit,
+            graph=graph,
+            mindir=mindir,
+            device_id=args.device_id,
+            inputs=work.inputs,
+            outputs=work.outputs,
+        )
+    if "postprocess" in steps:
+        result = postprocess(
+            work, kit=kit, mindir=mindir, backend=args.backend, command_line=_command_line(args), nj=args.nj
+        )
+        _report(result, kit, work, f"{mindir.name} by {args.backend}")
+
+
+def _take_positional(args: argparse.Namespace) -> None:
+    """Spreads MINDIR_PATH TEST_PATH NEED_PREPROCESS over the options of the same meaning."""
+    if len(args.positional) > len(POSITIONAL):
+        raise InputError(f"unexpected argument '{args.positional[len(POSITIONAL)]}'; --help lists the options")
+    for name, value in zip(POSITIONAL, args.positional):
+        if getattr(args, name) is not None:
+            raise InputError(f"--{name} is given twice, as '{value}' too")
+        setattr(args, name, value)
+    if not args.mindir or not args.test:
+        raise InputError("needs MINDIR_PATH and TEST_PATH; --help lists the options")
+    args.need_preprocess = {None: "y"}.get(args.need_preprocess, args.need_preprocess)
+    if args.need_preprocess not in ("y", "n"):
+        raise InputError(f"NEED_PREPROCESS {args.need_preprocess}: y or n is expected")
+    if args.nj < 1 or args.device_id < 0:
+        raise InputError("--nj must be at least 1, --device_id at least 0")
+
+
+def _command_line(args: argparse.Namespace) -> str:
+    """The command for RESULTS.md, without this machine's folders."""
+    words = [COMMAND, Path(args.mindir).name, set_name(args.test), args.need_preprocess, "--backend", args.backend]
+    return shlex.join(words)
+
+
+def _report(result: Result, kit: Kit, work: Work, what: str) -> None:
+    name = set_name(work.data)
+    print(
+        f"{name}: {result.audio_seconds:.0f} s of speech in {result.seconds:.1f} s of inference, "
+        f"RTF {result.seconds / result.audio_seconds:.3f}"
+    )
+    print(
+        f"{name}: {result.n_scored} scored of {result.n_utts}, chunks joined, {what}: {os.path.relpath(work.results)}"
+    )
+    scores = kit.scores.get(name)
+    known = f"{scores['si_snri']:.2f} dB ({scores['utterances']} utterances)" if scores else "not known"
+    print(f"{name}: the checkpoint on whole utterances (stage 4): {known}")
+    print(f"Average SISNR improvement: {result.si_snri:.2f}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    command(parser(), run)(argv)
+
+
+if __name__ == "__main__":
+    main()

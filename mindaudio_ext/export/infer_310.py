@@ -1,0 +1,178 @@
+"""A test set through an exported graph: preprocess to `.bin`, infer, postprocess to wavs and scores."""
+
+import dataclasses
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from mindaudio_ext.data.audio import read_signal, write_wav
+from mindaudio_ext.data.kaldi_dir import Entry, read_data_dir
+from mindaudio_ext.data.librimix_set import make_data_dir, mixture_folder
+from mindaudio_ext.data.parallel import parallel_map
+from mindaudio_ext.decode.separate import limit_peak
+from mindaudio_ext.errors import InputError
+from mindaudio_ext.export.bins import Layout, Utterance, read_bin, read_list, write_list
+from mindaudio_ext.export.chunks import chunk_starts, join, split
+from mindaudio_ext.export.kit import Graph, Kit
+from mindaudio_ext.files import atomic_path, sha256_of, write_text
+from mindaudio_ext.score.results import summarise, write_results
+from mindaudio_ext.score.score import score_set, set_name, write_scores
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Where a test set's files are: `inputs` serve all graphs of one length, the rest is of one backend."""
+
+    data: Path
+    inputs: Path
+    results: Path
+
+    @property
+    def outputs(self) -> Path:
+        """The folder of the graph's estimates."""
+        return self.results / "outputs"
+
+
+def open_test_set(test: Path, folder: Path, *, graph: Graph, backend: str, num_spks: int) -> Work:
+    """Gives the places of a test set, with a data directory of a set that is none itself.
+
+    Args:
+        test: a data directory or a set folder of LibriMix.
+        folder: for all that is made.
+        graph: the length of the chunks.
+        backend: its results are kept apart from those of others.
+        num_spks: sources of each mixture.
+
+    Raises:
+        InputError: `test` is neither, or not whole.
+    """
+    data = test
+    if not (test / "wav.scp").is_file():
+        if mixture_folder(test) is None:
+            raise InputError(f"{test}: neither a Kaldi directory (wav.scp) nor a LibriMix set (mix_clean/, s1/, s2/)")
+        data = folder / "data" / set_name(test)
+        make_data_dir(test, data, num_spks=num_spks)
+    return Work(data, folder / f"inputs_{graph.samples}", folder / backend)
+
+
+def preprocess(work: Work, *, graph: Graph, kit: Kit, nj: int) -> None:
+    """Writes the chunks of every mixture to a `.bin` of its own, and `inputs.txt` last.
+
+    Raises:
+        InputError: no data directory, or a mixture that cannot be read.
+    """
+    entries = read_data_dir(work.data).entries()
+    work.inputs.mkdir(parents=True, exist_ok=True)
+    (work.inputs / "inputs.txt").unlink(missing_ok=True)
+    write = partial(_write_chunks, folder=work.inputs, length=graph.samples, sample_rate=kit.config.sample_rate)
+    done = parallel_map(write, list(enumerate(entries)), nj=nj, title=f"preprocess {set_name(work.data)}")
+    layout = Layout("float32", graph.samples, kit.config.num_spks)
+    write_list(work.inputs / "inputs.txt", layout, list(done))
+
+
+def _write_chunks(job: tuple[int, Entry], *, folder: Path, length: int, sample_rate: int) -> Utterance:
+    number, entry = job
+    mixture = _read_mixture(entry, sample_rate)
+    chunks = split(mixture, length)
+    file = f"{number:06d}.bin"  # a key may hold what a file's name cannot
+    with atomic_path(folder / file) as temporary:
+        chunks.astype("<f4").tofile(temporary)
+    return Utterance(entry.key, file, len(mixture), len(chunks))
+
+
+def _read_mixture(entry: Entry, sample_rate: int) -> np.ndarray:
+    name = f"{entry.path / 'wav.scp'}: {entry.key}"
+    mixture, _ = read_signal(entry.signals["wav.scp"], name=name, sample_rate=sample_rate)
+    if len(mixture) != entry.num_samples:
+        raise InputError(f"{name}: has {len(mixture)} samples; utt2num_samples says {entry.num_samples}")
+    return mixture
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a graph gives on a test set: mean SI-SNRi in dB, utterances, seconds of speech and of inference."""
+
+    si_snri: float
+    n_scored: int
+    n_utts: int
+    audio_seconds: float
+    seconds: float
+
+
+def postprocess(work: Work, *, kit: Kit, mindir: Path, backend: str, command_line: str, nj: int) -> Result:
+    """Joins the estimates to wavs in `separated_<set>` and scores them: `scores_<set>.csv` and RESULTS.md, as stage 4.
+
+    Raises:
+        InputError: the outputs are not whole, of another set, or not finite.
+    """
+    layout, utterances = read_list(work.outputs / "outputs.txt")
+    entries = read_data_dir(work.data).entries()
+    _require_same_set(work, entries, utterances, layout)
+    name, config = set_name(work.data), kit.config
+    separated = work.results / f"separated_{name}"
+    made_by = f"{mindir.name}, backend {backend}, chunks of {layout.samples / config.sample_rate:g} s joined"
+    head = {"checkpoint": made_by, "sha256": sha256_of(mindir)}
+    write_text(separated / "made.jsonl", json.dumps(head) + "\n")  # RESULTS.md quotes it
+    write = partial(_write_wavs, outputs=work.outputs, out=separated, layout=layout, sample_rate=config.sample_rate)
+    _write_set(separated, parallel_map(write, list(zip(entries, utterances)), nj=nj, title=f"postprocess {name}"))
+    scores = score_set(
+        separated_dir=separated,
+        data_dir=work.data,
+        num_spks=layout.num_spks,
+        sample_rate=config.sample_rate,
+        cal_sdr=config.cal_sdr,
+        nj=nj,
+    )
+    write_scores(scores, work.results / f"scores_{name}.csv")
+    ran_on = dataclasses.replace(config, device_target="Ascend" if backend.startswith("lite") else "CPU")
+    write_results(work.results, ran_on, [scores], command_line=command_line)
+    summary = summarise(scores)
+    audio_seconds = sum(each.num_samples for each in utterances) / config.sample_rate
+    seconds = sum(each.seconds or 0.0 for each in utterances)
+    return Result(summary.si_snri, summary.n_scored, summary.n_utts, audio_seconds, seconds)
+
+
+def _write_set(separated: Path, written: Iterable[tuple[str, tuple[str, ...]]]) -> None:
+    """Lists the wavs of each key in `spkN.scp`."""
+    lists: dict[int, list[str]] = defaultdict(list)
+    for key, paths in written:
+        for source, path in enumerate(paths, 1):
+            lists[source].append(f"{key} {path}\n")
+    for source, lines in lists.items():
+        write_text(separated / f"spk{source}.scp", "".join(lines))
+
+
+def _require_same_set(work: Work, entries: list[Entry], utterances: list[Utterance], layout: Layout) -> None:
+    of_data = [(each.key, each.num_samples, len(chunk_starts(each.num_samples, layout.samples))) for each in entries]
+    of_outputs = [(each.key, each.num_samples, each.chunks) for each in utterances]
+    if of_data != of_outputs:
+        differing = next(
+            (ours[0] for ours, theirs in zip(of_data, of_outputs) if ours != theirs), f"{len(of_outputs)} utterances"
+        )
+        raise InputError(
+            f"{work.outputs / 'outputs.txt'}: is not of {work.data} as it is now ({differing}); "
+            "preprocess and infer again"
+        )
+
+
+def _write_wavs(
+    job: tuple[Entry, Utterance], *, outputs: Path, out: Path, layout: Layout, sample_rate: int
+) -> tuple[str, tuple[str, ...]]:
+    """Joins and writes an utterance's estimates; gives its key and the paths."""
+    entry, utterance = job
+    path = outputs / utterance.file
+    estimates = read_bin(path, layout.dtype, (utterance.chunks, layout.num_spks, layout.samples))  # [K, C, S]
+    if not np.isfinite(estimates).all():
+        raise InputError(f"{path}: the graph's estimates of {entry.key} have NaN or infinity")
+    joined = limit_peak(join(estimates, _read_mixture(entry, sample_rate)))  # [C, T]
+    paths = []
+    for source, estimate in enumerate(joined, 1):
+        wav = out / "wav" / f"{Path(utterance.file).stem}_s{source}.wav"
+        write_wav(wav, estimate, sample_rate)
+        paths.append(os.path.abspath(wav))
+    return entry.key, tuple(paths)
