@@ -50,6 +50,18 @@ def make_data(folder, lengths, *, seed=0):
     return mixtures
 
 
+def make_librimix_set(folder, *, lengths, num_spks=2, mixtures=("mix_clean",)):
+    """Writes a set folder in LibriMix's layout; `lengths` are the samples of each mixture. Gives the folder."""
+    rng = np.random.default_rng(0)
+    for name, length in lengths.items():
+        sources = rng.integers(-4000, 4000, (num_spks, length)).astype(np.int16)
+        for number, source in enumerate(sources, 1):
+            write_wav(folder / f"s{number}" / f"{name}.wav", source)
+        for mixture in mixtures:
+            write_wav(folder / mixture / f"{name}.wav", sources.sum(axis=0, dtype=np.int16))
+    return folder
+
+
 def write_wav(path, samples, rate=RATE):
     """Writes int16 samples as they are, floats as 32-bit floats; gives the path."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -111,7 +111,7 @@ def _report(result: Result, kit: Kit, work: Work, what: str) -> None:
     scores = kit.scores.get(name)
     known = f"{scores['si_snri']:.2f} dB ({scores['utterances']} utterances)" if scores else "not known"
     print(f"{name}: the checkpoint on whole utterances (stage 4): {known}")
-    print(f"Average SISNR improvement: {result.si_snri:.2f}")
+    print(f"Average SISNR improvement: {round(result.si_snri, 2) + 0.0:.2f}")  # never -0.00
 
 
 def main(argv: Sequence[str] | None = None) -> None:

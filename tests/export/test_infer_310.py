@@ -1,0 +1,324 @@
+"""The 310 kit as its command runs it: the same chunks, files, scores and messages whatever runs the graph."""
+
+import csv
+import dataclasses
+import hashlib
+import json
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import soundfile
+from test_runner_310 import STUB, run_program
+from tiny_experiment import RATE, files_of, make_data, make_experiment, make_librimix_set
+
+from mindaudio_ext.bin.infer_310 import main
+from mindaudio_ext.config import read_resolved
+from mindaudio_ext.errors import InputError
+from mindaudio_ext.export import backends
+from mindaudio_ext.export.bins import Layout, Utterance, read_bin, read_list, write_list
+from mindaudio_ext.export.chunks import join, split
+from mindaudio_ext.export.kit import PROGRAMS, find_graph, read_kit, write_programs
+
+LENGTHS = {"a": 1500, "b": 2000, "c": 5003}  # chunks of 2000: 1, 1, 5
+
+
+def make_kit(folder, *, lengths=("0.25s",)):
+    """Makes a kit of graphs for the stand-in of MindSpore Lite, batches of 4."""
+    values = json.loads(json.dumps(dataclasses.asdict(read_resolved(folder / "tiny" / "config.yaml"))))
+    kit = folder / "tiny" / "export"
+    graphs = []
+    for length in lengths:
+        samples = round(float(length[:-1]) * RATE)
+        for role in ("host", "ascend"):
+            path = kit / f"tiny_{length}_{role}.mindir"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"4 {samples} 2")
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            graphs.append({"file": path.name, "role": role, "batch": 4, "samples": samples, "sha256": digest})
+    checkpoint = folder / "tiny" / "checkpoints" / "best.ckpt"
+    manifest = {
+        "format": 1,
+        "config": values,
+        "checkpoint": str(checkpoint),
+        "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "scores": {"test": {"utterances": 3, "si_snri": 1.234}},
+        "graphs": graphs,
+    }
+    (kit / "manifest.json").write_text(json.dumps(manifest))
+    write_programs(kit)
+    return kit
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "a folder é"
+    make_experiment(folder / "tiny")
+    make_data(folder / "test", LENGTHS)
+    make_kit(folder)
+    return folder
+
+
+def infer_310(folder, *options, graph="tiny_0.25s_ascend.mindir", test="test"):
+    kit = folder / "tiny" / "export"
+    main(["--kit", str(kit), str(kit / graph), str(folder / test), *map(str, options)])
+
+
+def refused(capsys, *call, status=2, **named):
+    with pytest.raises(SystemExit) as stopped:
+        infer_310(*call, **named)
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert stopped.value.code == status, error
+    return error
+
+
+@pytest.fixture
+def fake_backend(monkeypatch):
+    """Estimates c = (c + 1) x of every chunk x, by the name `host`; gives the shapes of the batches."""
+    shapes = []
+
+    def load(kit, graph, mindir, device_id):
+        def run(chunks):
+            shapes.append(chunks.shape)
+            return np.stack([chunks, 2 * chunks], axis=1)
+
+        return run
+
+    monkeypatch.setitem(backends.BACKENDS, "host", load)
+    return shapes
+
+
+def test_all_three_steps(folder, fake_backend, capsys):
+    """Estimates that are the mixture improve nothing: 0 dB, whatever their levels are."""
+    infer_310(folder, "y", "--backend", "host")
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == "Average SISNR improvement: 0.00"
+    assert out[-2] == "test: the checkpoint on whole utterances (stage 4): 1.23 dB (3 utterances)"
+    assert out[-3].startswith("test: 3 scored of 3, chunks joined, tiny_0.25s_ascend.mindir by host: ")
+    assert fake_backend == [(4, 2000), (4, 2000)]
+    made = folder / "tiny" / "export" / "infer_test"
+    assert {path.split("/")[0] for path in files_of(made)} == {"inputs_2000", "host"}
+    layout, utterances = read_list(made / "inputs_2000" / "inputs.txt")
+    assert layout == Layout("float32", 2000, 2)
+    assert [(each.key, each.num_samples, each.chunks) for each in utterances] == [
+        ("a", 1500, 1),
+        ("b", 2000, 1),
+        ("c", 5003, 5),
+    ]
+    with open(made / "host" / "scores_test.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["key"], row["source"]) for row in rows] == [(key, source) for key in "abc" for source in "12"]
+    assert max(abs(float(row["si_snri"])) for row in rows) < 0.01  # 16 bits
+    results = (made / "host" / "RESULTS.md").read_text()
+    assert "3 scored of 3" in results
+    assert "Checkpoint: tiny_0.25s_ascend.mindir, backend host, chunks of 0.25 s joined, sha256" in results
+    assert "`run_infer_310.sh tiny_0.25s_ascend.mindir test y --backend host`" in results
+    assert str(folder) not in results
+
+
+def test_wavs_are_whole_utterances_of_the_mixtures_length(folder, fake_backend):
+    infer_310(folder, "--backend", "host")
+    scp = (folder / "tiny/export/infer_test/host/separated_test/spk2.scp").read_text().splitlines()
+    lengths = {line.split(" ", 1)[0]: soundfile.info(line.split(" ", 1)[1]).frames for line in scp}
+    assert lengths == LENGTHS
+
+
+def test_without_preprocessing_the_bins_are_used(folder, fake_backend, capsys):
+    assert "inputs.txt: no such file; preprocessing makes it" in refused(capsys, folder, "n", "--backend", "host")
+    infer_310(folder, "--step", "preprocess", "--backend", "host")
+    assert fake_backend == []
+    inputs = folder / "tiny/export/infer_test/inputs_2000"
+    before = {path.name: path.stat().st_mtime_ns for path in inputs.iterdir()}
+    infer_310(folder, "n", "--backend", "host")
+    assert {path.name: path.stat().st_mtime_ns for path in inputs.iterdir()} == before
+    assert len(fake_backend) == 2
+
+
+def test_outputs_of_another_state_of_the_data_are_refused(folder, fake_backend, capsys):
+    infer_310(folder, "--backend", "host")
+    make_data(folder / "test", LENGTHS | {"b": 2001})
+    error = refused(capsys, folder, "--backend", "host", "--step", "postprocess")
+    assert "outputs.txt: is not of" in error
+    assert "(b)" in error
+    make_data(folder / "test", LENGTHS | {"d": 100})
+    assert "(3 utterances)" in refused(capsys, folder, "--backend", "host", "--step", "postprocess")
+
+
+def test_estimates_that_are_not_finite_are_named(folder, monkeypatch, capsys):
+    def load(*_):
+        return lambda chunks: np.full((4, 2, 2000), np.nan, np.float32)
+
+    monkeypatch.setitem(backends.BACKENDS, "host", load)
+    assert "000000.bin: the graph's estimates of a have NaN" in refused(capsys, folder, "--backend", "host")
+
+
+def test_a_librimix_folder_is_a_test_set_too(folder, fake_backend, capsys):
+    make_librimix_set(folder / "min" / "dev", lengths={"1-2_3-4": 3000, "5-6_7-8": 900})
+    infer_310(folder, "y", "--backend", "host", test="min/dev")
+    out = capsys.readouterr().out
+    assert "dev: 2 scored of 2" in out
+    assert "dev: the checkpoint on whole utterances (stage 4): not known" in out
+
+
+def test_the_checkpoint_over_the_same_chunks(folder, capsys):
+    """What the kit gives is what Separator gives, chunk by chunk."""
+    from mindaudio_ext.decode.separate import Separator, limit_peak
+
+    infer_310(folder, "--backend", "checkpoint")
+    separator = Separator.from_expdir(folder / "tiny")
+    mixture = soundfile.read(folder / "test/wav/c_wav.scp.wav", dtype="float32")[0]
+    estimates = np.stack([separator.estimate(chunk) for chunk in split(mixture, 2000)])
+    made = folder / "tiny/export/infer_test/checkpoint"
+    np.testing.assert_array_equal(read_bin(made / "outputs/000002.bin", "float32", (5, 2, 2000)), estimates)
+    expected = limit_peak(join(estimates, mixture))
+    for source in (1, 2):
+        wav = soundfile.read(made / "separated_test" / "wav" / f"000002_s{source}.wav", dtype="float32")[0]
+        np.testing.assert_allclose(wav, expected[source - 1], atol=2**-15)
+    (folder / "tiny/checkpoints/best.ckpt").write_bytes(b"another")
+    assert "best.ckpt: the kit's checkpoint is gone or another" in refused(capsys, folder, "--backend", "checkpoint")
+
+
+@pytest.mark.needs("g++", "cmake")
+def test_the_command_builds_and_runs_the_program(folder, tmp_path):
+    """With the stand-in in the place of MindSpore Lite's package; run as a user does."""
+    home = tmp_path / "lite home"
+    (home / "runtime" / "lib").mkdir(parents=True)
+    (home / "runtime" / "include").symlink_to(STUB / "include")
+    library = home / "runtime" / "lib" / "libmindspore-lite.so"
+    made = run_program("g++", "-std=c++17", "-shared", "-fPIC", "-I", STUB, STUB / "fake_lite.cc", "-o", library)
+    assert made.returncode == 0, made.stderr
+    kit = folder / "tiny" / "export"
+    words = ("bash", kit / "run_infer_310.sh", kit / "tiny_0.25s_ascend.mindir", folder / "test", "y")
+    result = run_program(*words, LITE_HOME=str(home))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "Average SISNR improvement: 0.00"
+    assert "device: Ascend" in (kit / "infer_test" / "lite" / "RESULTS.md").read_text()
+
+    (kit / "tiny_0.25s_ascend_310.mindir").write_text("4 2000 2 predict")  # what converter_lite would make
+    words = ("bash", kit / "run_infer_310.sh", kit / "tiny_0.25s_ascend_310.mindir", folder / "test", "n")
+    result = run_program(*words, LITE_HOME=str(home))
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
+    assert "inference failed: the device does not answer" in result.stderr
+    result = run_program(*words, LITE_HOME=str(tmp_path))
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+    assert "must be the folder of MindSpore Lite's package" in result.stderr
+
+
+class FakeLite(types.ModuleType):
+    """MindSpore Lite's Python package as far as the kit uses it, with a graph (c + 1) x behind it."""
+
+    class ModelType:
+        MINDIR = 0
+
+    class Context:
+        def __init__(self):
+            self.target = []
+            self.ascend = types.SimpleNamespace(device_id=None)
+
+    class Tensor:
+        def set_data_from_numpy(self, values):
+            self.values = values
+
+        def get_data_to_numpy(self):
+            return self.values
+
+    class Model:
+        def build_from_file(self, path, model_type, context):
+            assert (model_type, context.target) == (0, ["ascend"])
+            if context.ascend.device_id == 7:
+                raise RuntimeError("no such card")
+            self.card, self.input = context.ascend.device_id, FakeLite.Tensor()
+
+        def get_inputs(self):
+            return [self.input]
+
+        def predict(self, inputs):
+            if self.card == 5:
+                raise RuntimeError("does not answer")
+            output = FakeLite.Tensor()
+            output.set_data_from_numpy(np.stack([inputs[0].values, 2 * inputs[0].values], axis=1))
+            return [output]
+
+
+def test_the_python_package_of_lite(folder, monkeypatch, capsys):
+    assert "mindspore_lite cannot be imported" in refused(capsys, folder, "--backend", "lite_python")
+    monkeypatch.setitem(sys.modules, "mindspore_lite", FakeLite("mindspore_lite"))
+    infer_310(folder, "--backend", "lite_python", "--device_id", 2)
+    assert capsys.readouterr().out.endswith("Average SISNR improvement: 0.00\n")
+    for card, message in ((7, "cannot be built for card 7: no such card"), (5, "card 5 failed: does not answer")):
+        assert message in refused(capsys, folder, "--backend", "lite_python", "--device_id", card, status=1)
+    assert not (folder / "tiny/export/infer_test/lite_python/outputs/outputs.txt").exists()
+
+
+def test_a_batch_takes_chunks_of_several_utterances(tmp_path):
+    utterances = [Utterance("a", "a.bin", 9, 3), Utterance("b", "b.bin", 3, 1), Utterance("c", "c.bin", 3, 1)]
+    for each, first in zip(utterances, (0, 3, 4)):
+        np.arange(3 * first, 3 * (first + each.chunks), dtype="<f4").tofile(tmp_path / each.file)
+    given = []
+
+    def run(chunks):
+        given.append(chunks.copy())
+        return np.stack([chunks, -chunks], axis=1)
+
+    made = backends.run_chunks(run, 2, Layout("float32", 3, 2), utterances, tmp_path, tmp_path / "out")
+    np.testing.assert_array_equal(np.concatenate(given), [*np.arange(15).reshape(5, 3), [0, 0, 0]])
+    np.testing.assert_array_equal(read_bin(tmp_path / "out/b.bin", "float32", (1, 2, 3))[0, 1], [-9, -10, -11])
+    assert all(each.seconds > 0 for each in made)
+    with pytest.raises(backends.DeviceError, match=r"gives \(2, 3\)"):
+        backends.run_chunks(lambda chunks: chunks, 2, Layout("float32", 3, 2), utterances, tmp_path, tmp_path / "out")
+
+
+def test_which_graph_a_file_is(folder):
+    make_kit(folder, lengths=("0.25s", "0.5s"))
+    kit = read_kit(folder / "tiny" / "export")
+    assert find_graph(kit, kit.folder / "tiny_0.5s_host.mindir").samples == 4000
+    for name in ("tiny_0.5s_ascend_310P.mindir", "other.mindir"):
+        (kit.folder / name).write_text("4 4000 2")
+    assert find_graph(kit, kit.folder / "tiny_0.5s_ascend_310P.mindir").samples == 4000
+    with pytest.raises(InputError, match="whose conversion is it"):
+        find_graph(kit, kit.folder / "other.mindir")
+    (kit.folder / "tiny_0.5s_host.mindir").write_text("4 4000 3")
+    with pytest.raises(InputError, match=r"is not the graph that .* describes"):
+        find_graph(kit, kit.folder / "tiny_0.5s_host.mindir")
+
+
+def test_wrong_use_is_one_line(folder, capsys):
+    (folder / "empty").mkdir()
+    for options, named, message in (
+        (("y",), {"graph": "x.mindir"}, "x.mindir: no such MindIR; the kit has tiny_0.25s_host.mindir"),
+        (("y",), {"test": "empty"}, "neither a Kaldi directory (wav.scp) nor a LibriMix set"),
+        (("maybe",), {}, "NEED_PREPROCESS maybe: y or n"),
+        (("y", "too many"), {}, "unexpected argument 'too many'"),
+        (("--test", "x"), {}, "--test is given twice"),
+        (("--backend", "gpu"), {}, "invalid choice"),
+        (("--nj", "0"), {}, "--nj must be at least 1"),
+        (("--back", "host"), {}, "unrecognized arguments"),
+        ((), {}, "LITE_HOME"),
+        (("--backend", "host"), {}, "is for ascend; this backend takes the graph for host"),
+    ):
+        assert message in refused(capsys, folder, *options, **named)
+    manifest = folder / "tiny" / "export" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 2}))
+    assert "not what stage 5 writes" in refused(capsys, folder)
+    manifest.unlink()
+    assert "stage 5 makes the kit" in refused(capsys, folder)
+
+
+def test_inputs_of_another_length_are_refused(folder, fake_backend, capsys):
+    infer_310(folder, "--backend", "host", "--step", "preprocess")
+    inputs = folder / "tiny/export/infer_test/inputs_2000"
+    write_list(inputs / "inputs.txt", Layout("float32", 1000, 2), read_list(inputs / "inputs.txt")[1])
+    assert "has chunks of 1000 samples" in refused(capsys, folder, "n", "--backend", "host")
+    (inputs / "inputs.txt").write_text("something else\n")
+    assert "inputs.txt:1: 'something else' is not" in refused(capsys, folder, "n", "--backend", "host")
+
+
+def test_the_kit_has_the_programs_and_they_are_executable(folder):
+    kit = folder / "tiny" / "export"
+    for source in PROGRAMS.rglob("*.cc"):
+        assert (kit / source.relative_to(PROGRAMS)).read_bytes() == source.read_bytes()
+    result = subprocess.run([kit / "run_infer_310.sh", "--help"], capture_output=True, text=True, check=True)
+    assert "MINDIR_PATH" in result.stdout
+    assert "--kit" not in result.stdout
