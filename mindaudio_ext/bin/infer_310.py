@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from mindaudio_ext.bin.options import add_allow_pipes
 from mindaudio_ext.errors import InputError, command
 from mindaudio_ext.export.backends import BACKENDS, infer
 from mindaudio_ext.export.infer_310 import Result, Work, open_test_set, postprocess, preprocess
@@ -44,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--step", choices=STEPS, help="only this step; default: all of them")
     arguments.add_argument("--out", metavar="DIR", help="for all that is made; default: infer_<set> in the kit")
     arguments.add_argument("--nj", type=int, default=1, help="processes to preprocess and postprocess (%(default)s)")
+    add_allow_pipes(arguments)
     arguments.add_argument("--kit", type=Path, required=True, help=argparse.SUPPRESS)
     return arguments
 
@@ -55,7 +57,14 @@ def run(args: argparse.Namespace) -> None:
     mindir = Path(args.mindir)
     graph = find_graph(kit, mindir)
     folder = Path(args.out or kit.folder / f"infer_{set_name(args.test)}")
-    work = open_test_set(Path(args.test), folder, graph=graph, backend=args.backend, num_spks=kit.config.num_spks)
+    work = open_test_set(
+        Path(args.test),
+        folder,
+        graph=graph,
+        backend=args.backend,
+        num_spks=kit.config.num_spks,
+        allow_pipes=args.allow_pipes == "true",
+    )
     steps = [args.step] if args.step else STEPS[args.need_preprocess == "n" :]
     if "preprocess" in steps:
         preprocess(work, graph=graph, kit=kit, nj=args.nj)

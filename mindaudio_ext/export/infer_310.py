@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindaudio_ext.data.audio import read_signal, write_wav
+from mindaudio_ext.data.audio import write_wav
 from mindaudio_ext.data.kaldi_dir import Entry, read_data_dir
 from mindaudio_ext.data.librimix_set import make_data_dir, mixture_folder
 from mindaudio_ext.data.parallel import parallel_map
@@ -26,11 +26,15 @@ from mindaudio_ext.score.score import score_set, set_name, write_scores
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """Where a test set's files are: `inputs` serve all graphs of one length, the rest is of one backend."""
+    """Where a test set's files are: `inputs` serve all graphs of one length, `results` are of one backend.
+
+    `allow_pipes` is whether values of the data directory that are commands may be run.
+    """
 
     data: Path
     inputs: Path
     results: Path
+    allow_pipes: bool = False
 
     @property
     def outputs(self) -> Path:
@@ -38,7 +42,9 @@ class Work:
         return self.results / "outputs"
 
 
-def open_test_set(test: Path, folder: Path, *, graph: Graph, backend: str, num_spks: int) -> Work:
+def open_test_set(
+    test: Path, folder: Path, *, graph: Graph, backend: str, num_spks: int, allow_pipes: bool = False
+) -> Work:
     """Gives the places of a test set, with a data directory of a set that is none itself.
 
     Args:
@@ -47,6 +53,7 @@ def open_test_set(test: Path, folder: Path, *, graph: Graph, backend: str, num_s
         graph: the length of the chunks.
         backend: its results are kept apart from those of others.
         num_spks: sources of each mixture.
+        allow_pipes: run the commands in the data directory.
 
     Raises:
         InputError: `test` is neither, or not whole.
@@ -57,7 +64,7 @@ def open_test_set(test: Path, folder: Path, *, graph: Graph, backend: str, num_s
             raise InputError(f"{test}: neither a Kaldi directory (wav.scp) nor a LibriMix set (mix_clean/, s1/, s2/)")
         data = folder / "data" / set_name(test)
         make_data_dir(test, data, num_spks=num_spks)
-    return Work(data, folder / f"inputs_{graph.samples}", folder / backend)
+    return Work(data, folder / f"inputs_{graph.samples}", folder / backend, allow_pipes)
 
 
 def preprocess(work: Work, *, graph: Graph, kit: Kit, nj: int) -> None:
@@ -66,7 +73,7 @@ def preprocess(work: Work, *, graph: Graph, kit: Kit, nj: int) -> None:
     Raises:
         InputError: no data directory, or a mixture that cannot be read.
     """
-    entries = read_data_dir(work.data).entries()
+    entries = read_data_dir(work.data, allow_pipes=work.allow_pipes).entries()
     work.inputs.mkdir(parents=True, exist_ok=True)
     (work.inputs / "inputs.txt").unlink(missing_ok=True)
     write = partial(_write_chunks, folder=work.inputs, length=graph.samples, sample_rate=kit.config.sample_rate)
@@ -86,10 +93,12 @@ def _write_chunks(job: tuple[int, Entry], *, folder: Path, length: int, sample_r
 
 
 def _read_mixture(entry: Entry, sample_rate: int) -> np.ndarray:
-    name = f"{entry.path / 'wav.scp'}: {entry.key}"
-    mixture, _ = read_signal(entry.signals["wav.scp"], name=name, sample_rate=sample_rate)
+    mixture, _ = entry.read("wav.scp", sample_rate=sample_rate)
     if len(mixture) != entry.num_samples:
-        raise InputError(f"{name}: has {len(mixture)} samples; utt2num_samples says {entry.num_samples}")
+        raise InputError(
+            f"{entry.path / 'wav.scp'}: {entry.key}: has {len(mixture)} samples; "
+            f"utt2num_samples says {entry.num_samples}"
+        )
     return mixture
 
 
@@ -111,7 +120,7 @@ def postprocess(work: Work, *, kit: Kit, mindir: Path, backend: str, command_lin
         InputError: the outputs are not whole, of another set, or not finite.
     """
     layout, utterances = read_list(work.outputs / "outputs.txt")
-    entries = read_data_dir(work.data).entries()
+    entries = read_data_dir(work.data, allow_pipes=work.allow_pipes).entries()
     _require_same_set(work, entries, utterances, layout)
     name, config = set_name(work.data), kit.config
     separated = work.results / f"separated_{name}"
@@ -127,6 +136,7 @@ def postprocess(work: Work, *, kit: Kit, mindir: Path, backend: str, command_lin
         sample_rate=config.sample_rate,
         cal_sdr=config.cal_sdr,
         nj=nj,
+        allow_pipes=work.allow_pipes,
     )
     write_scores(scores, work.results / f"scores_{name}.csv")
     ran_on = dataclasses.replace(config, device_target="Ascend" if backend.startswith("lite") else "CPU")
