@@ -87,6 +87,7 @@ def import_asteroid() -> tuple[types.ModuleType, types.ModuleType]:
     """Gives PyTorch and `asteroid.models`; raises Missing when one cannot be imported."""
     try:
         torch = importlib.import_module("torch")
+        torch.serialization.add_safe_globals([torch.torch_version.TorchVersion])  # serialize() writes one down
         sys.meta_path.append(_StandIns())  # last: only for what is really missing
         return torch, importlib.import_module("asteroid.models")
     except ImportError as error:
