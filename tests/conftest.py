@@ -31,6 +31,8 @@ def is_there(need: str) -> bool:
         return speech_data_folder().is_dir()
     if need == "mounts":
         return bool(shutil.which("unshare")) and subprocess.run(["unshare", "-rm", "true"], check=False).returncode == 0
+    if need == "asteroid":
+        return (ROOT / "tools/bench/venv").is_dir()  # tools/bench/setup_asteroid.sh makes it
     if need in PACKAGES:
         return importlib.util.find_spec(need) is not None
     return any(shutil.which(command) for command in COMMANDS.get(need, (need,)))

@@ -1,0 +1,31 @@
+"""The benchmarks run; what they measure is no test."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parents[1] / "tools" / "bench"
+
+
+@pytest.mark.slow
+@pytest.mark.needs("asteroid")
+def test_against_asteroid(tmp_path):
+    """Both toolkits begin with the same loss, or the benchmark would have ended."""
+    out = tmp_path / "table.md"
+    options = ["--models", "tiny", "--rounds", "1", "--lengths", "2", "--out", out]
+    subprocess.run([sys.executable, BENCH / "against_asteroid.py", *options], check=True)
+    rows = [line for line in out.read_text().splitlines() if re.fullmatch(r"\| \w.*\| [\d.]+ \|", line)]
+    assert len(rows) == 2 * 3 + 4
+
+
+def test_against_asteroid_without_asteroid(tmp_path):
+    copy = tmp_path / "tools" / "bench"
+    copy.mkdir(parents=True)
+    (copy / "against_asteroid.py").write_bytes((BENCH / "against_asteroid.py").read_bytes())
+    result = subprocess.run([sys.executable, copy / "against_asteroid.py"], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.endswith("is missing; tools/bench/setup_asteroid.sh makes it\n")
+    assert result.stderr.count("\n") == 1
