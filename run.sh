@@ -18,6 +18,7 @@ device_target=                  # Ascend or CPU; what the config says when empty
 device_id=                      # the card when one is used; what the config says when empty
 recipe=                         # folder of the recipe; the root when empty
 data_script=local/mini_data.sh  # makes the data directories; looked for in the recipe, in the root, here
+force=false                     # train although a full published test set misses its known scores
 allow_pipes=false               # run the commands that scp files hold: "flac -dc x.flac |"
 debug=false                     # show the traceback of an error
 
@@ -140,6 +141,11 @@ fi
 if in_stage 2 "train"; then
     need "$dump/$train_set/manifest.json" 1
     need "$dump/$valid_set/manifest.json" 1
+    for folder in "${test_data[@]}"; do
+        if ! [[ -e $folder/wav.scp ]]; then continue; fi
+        run_stage python -m mindaudio_ext.bin.check_data "$folder" --before_training true --force "$force" --nj "$nj" \
+            --allow_pipes "$allow_pipes" "${debug_flag[@]}"
+    done
     stage_reads "$dump/$train_set, $dump/$valid_set"
     stage_writes "$expdir/{config.yaml,train.log,history.jsonl,model.json,checkpoints}"
     run_stage python -m mindaudio_ext.bin.train --config "$resolved" --train "$dump/$train_set" \

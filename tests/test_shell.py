@@ -198,7 +198,13 @@ def test_engine_runs_all_stages_and_ends_with_the_table(engine, root):
     log = engine.log.read_text()
     assert "corpus_folder=$(x) 'y' n_test=3 rate=8000 nj=2" in log
     modules = [line.split()[1].strip("'").rsplit(".", 1)[1] for line in log.splitlines() if line.startswith("'-m'")]
-    assert modules == ["config"] * 2 + ["dump"] * 4 + ["train", "decode", "decode", "score", "export"]
+    assert modules == ["config"] * 2 + ["dump"] * 4 + ["check_data"] * 2 + [
+        "train",
+        "decode",
+        "decode",
+        "score",
+        "export",
+    ]
     exp = root / "exp" / "mini"
     data = root / "data"
     names = [line.split("'--name' ")[1].split()[0] for line in log.splitlines() if ".dump'" in line]

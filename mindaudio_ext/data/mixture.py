@@ -30,7 +30,7 @@ SHORTEST = 0.4  # seconds: a gating block of BS.1770, below which a signal has n
 FORMAT = 1  # of the recipe for mixtures: changes when the same parameters give other samples
 STAMP = ".mixtures.json"
 
-_TAKEN = ("wav", "corpus")  # folders beside the data directories
+_TAKEN = ("wav", "corpus", "check")  # folders beside the data directories
 _WAV_HEADER = 44  # bytes, of the files write_wav makes
 
 
