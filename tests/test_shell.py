@@ -302,6 +302,14 @@ def test_engine_passes_the_status_on_and_names_the_stage(engine, status, expecte
     assert (result.returncode, result.stderr) == (expected, "the stage's line\n")
 
 
+def test_engine_checks_the_test_sets_before_it_trains(engine):
+    result = engine("--force", "true", STUB_FAIL="mindaudio_ext.bin.check_data", STUB_STATUS="2")
+    assert (result.returncode, result.stderr) == (2, "the stage's line\n")
+    log = engine.log.read_text()
+    assert "data/test' '--before_training' 'true' '--force' 'true'" in log
+    assert "bin.train" not in log
+
+
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"

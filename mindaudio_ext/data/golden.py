@@ -43,9 +43,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class Published:
-    """A published test set: its name, the folder of its mixtures, their number, and their known scores."""
+    """A published test set: name, sources, folder of its mixtures in LibriMix's tree, their number, known scores."""
 
     name: str
+    num_spks: int
     folder: str
     num_utts: int
     known: Scores
@@ -60,7 +61,13 @@ def read_table(path: str | os.PathLike = TABLE) -> list[Published]:
     try:
         rows = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         return [
-            Published(row["name"], row["folder"], int(row["num_utts"]), Scores(row["si_sdr"], row["sdr"], row["stoi"]))
+            Published(
+                name=row["name"],
+                num_spks=int(row["num_spks"]),
+                folder=row["folder"],
+                num_utts=int(row["num_utts"]),
+                known=Scores(float(row["si_sdr"]), float(row["sdr"]), float(row["stoi"])),
+            )
             for row in rows
         ]
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
@@ -68,11 +75,11 @@ def read_table(path: str | os.PathLike = TABLE) -> list[Published]:
 
 
 def published_set(data: DataDir, table: Sequence[Published]) -> Published | None:
-    """Gives the published set that a data directory is all of, told by the folder of its mixtures and their number."""
+    """Gives the published set that a data directory is all of, told by its sources, folder and number of mixtures."""
     folders = {os.path.dirname(file) for value in data.mixtures.values() for file in files_of(value)}
     for published in table:
-        all_there = all(f"/{folder}".endswith(f"/{published.folder}") for folder in folders)
-        if folders and all_there and len(data.keys) == published.num_utts:
+        in_its_folder = all(f"/{folder}".endswith(f"/{published.folder}") for folder in folders)
+        if in_its_folder and (len(data.sources), len(data.keys)) == (published.num_spks, published.num_utts):
             return published
     return None
 

@@ -80,6 +80,8 @@ class Trainer:
             return
         if self.progress.history or self.progress.step:
             log.info("going on after epoch %d, step %d", len(self.progress.history), self.progress.step)
+        if self.max_samples is not None:
+            log.info("%s", describe_validation(self.valid, self.max_samples))
         with StopSignals() as self.signals:
             while len(self.progress.history) < self.config.epochs:
                 self._train()
@@ -152,8 +154,6 @@ class Trainer:
         for score in score_utterances(self.whole, self.valid, self.max_samples):
             scores.append(score)
             self._stop_if_told()
-        if len(scores) < len(self.valid.keys) and not self.progress.history:
-            log.info("validation: %d of %d utterances, the others are longer", len(scores), len(self.valid.keys))
         reached, improvement = np.mean(scores, axis=0)
         return -float(reached), float(improvement)
 
@@ -183,6 +183,16 @@ class Trainer:
     def _write_facts(self) -> None:
         n_parameters = sum(parameter.size for parameter in self.model.trainable_params())
         self.experiment.write_facts(self._history(), n_parameters)
+
+
+def describe_validation(valid: Manifest, max_samples: int) -> str:
+    """Says which part of the validation set `cv_maxlen`, in samples, leaves and what it leaves out."""
+    longer = [num_samples for num_samples in valid.num_samples if num_samples > max_samples]
+    hours, left_out = (sum(samples) / valid.sample_rate / 3600 for samples in (valid.num_samples, longer))
+    return (
+        f"validation: {len(valid.keys) - len(longer)} of {len(valid.keys)} utterances; {len(longer)} are longer than "
+        f"cv_maxlen ({max_samples / valid.sample_rate:g} s) and left out, {left_out:.2f} h of {hours:.2f} h"
+    )
 
 
 def _checked_set(path: Path, config: Config) -> Manifest:

@@ -73,6 +73,7 @@ def test_mistakes_get_one_line_and_status_2(main, arguments, says, tmp_path, mon
 
 
 def test_data_commands_do_without_mindspore():
-    modules = [f"mindaudio_ext.bin.{name}" for name in ("make_mini_corpus", "make_mixtures", "validate_data_dir")]
+    names = ("make_mini_corpus", "make_mixtures", "validate_data_dir", "check_data", "fix_data_dir")
+    modules = [f"mindaudio_ext.bin.{name}" for name in names]
     code = f"import sys, {', '.join(modules)}; sys.exit('mindspore' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})

@@ -15,7 +15,7 @@ from mindaudio_ext.data.kaldi_dir import read_data_dir, write_data_dir
 from mindaudio_ext.errors import InputError
 
 RATE = T = 8000
-FOLDER = "Libri2Mix/wav8k/min/test/mix_clean"
+FOLDER = "wav8k/min/test/mix_clean"
 
 
 @pytest.fixture
@@ -35,17 +35,25 @@ def folder(tmp_path):
 
 
 def _table(tmp_path, **changes):
-    row = {"name": "stand-in", "folder": FOLDER, "num_utts": 2, "si_sdr": 0.0, "sdr": 0.0, "stoi": 0.0} | changes
+    row = {
+        "name": "stand-in",
+        "num_spks": 2,
+        "folder": FOLDER,
+        "num_utts": 2,
+        "si_sdr": 0.0,
+        "sdr": 0.0,
+        "stoi": 0.0,
+    } | changes
     (tmp_path / "table.yaml").write_text(yaml.safe_dump([row]))
     return tmp_path / "table.yaml"
 
 
 def test_the_published_table_is_the_model_cards():
-    table = {published.folder: published for published in read_table()}
+    table = {(published.num_spks, published.folder): published for published in read_table()}
     assert len(table) == 7
     assert {published.num_utts for published in table.values()} == {3000}
-    assert table["Libri2Mix/wav8k/min/test/mix_clean"].known == Scores(0.0005, 0.179, 0.7129)
-    assert table["Libri3Mix/wav16k/min/test/mix_both"].known == Scores(-4.357, -4.182, 0.5635)
+    assert table[2, "wav8k/min/test/mix_clean"].known == Scores(0.0005, 0.179, 0.7129)
+    assert table[3, "wav16k/min/test/mix_both"].known == Scores(-4.357, -4.182, 0.5635)
 
 
 def test_scores_are_means_over_mixtures_and_sources(folder, tmp_path):
@@ -61,8 +69,9 @@ def test_a_full_set_is_told_by_folder_and_number(folder, tmp_path):
     data = read_data_dir(folder)
     assert published_set(data, read_table(_table(tmp_path))).name == "stand-in"
     assert published_set(data, read_table(_table(tmp_path, num_utts=3))) is None
+    assert published_set(data, read_table(_table(tmp_path, num_spks=3))) is None
     assert published_set(data, read_table(_table(tmp_path, folder=FOLDER.replace("min", "max")))) is None
-    assert published_set(data, read_table(_table(tmp_path, folder=f"Not{FOLDER}"))) is None
+    assert published_set(data, read_table(_table(tmp_path, folder=f"x{FOLDER}"))) is None
     assert published_set(data, read_table(TABLE)) is None
 
 

@@ -18,7 +18,7 @@ from mindspore import load_checkpoint
 from mindaudio_ext.config import load_config, save_config
 from mindaudio_ext.data.audio import write_wav
 from mindaudio_ext.data.kaldi_dir import write_data_dir
-from mindaudio_ext.data.mindrecord import dump
+from mindaudio_ext.data.mindrecord import dump, read_manifest
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.train import loop
 from mindaudio_ext.train.loop import Trainer
@@ -273,6 +273,14 @@ def test_sets_that_do_not_fit_are_refused(sets, tmp_path):
         trainer(sets, tmp_path, "batch_size=9")
     with pytest.raises(InputError, match=r"no utterance is as short as cv_maxlen"):
         trainer(sets, tmp_path, "epochs=1 cv_maxlen=0.1")
+
+
+def test_cv_maxlen_says_what_it_leaves_out(sets):
+    hour = 3600 * 8000
+    valid = dataclasses.replace(read_manifest(sets / "dev"), num_samples=[hour, hour // 2, 2 * hour])
+    assert loop.describe_validation(valid, hour) == (
+        "validation: 2 of 3 utterances; 1 are longer than cv_maxlen (3600 s) and left out, 2.00 h of 3.50 h"
+    )
 
 
 def test_other_data_of_the_same_names_are_refused(sets, tmp_path):
