@@ -1,5 +1,6 @@
 """Data directories in Kaldi's manner: read, written and validated."""
 
+import filecmp
 import os
 import shutil
 from collections import defaultdict
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mindaudio_ext.data.audio import FULL_SCALE, is_command, read_signal
+from mindaudio_ext.data.audio import FULL_SCALE, from_pcm16, is_command, read_signal
+from mindaudio_ext.data.mix_csv import MIX_CSV, Mix, read_mix_csv
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import write_text
@@ -29,6 +31,7 @@ class Entry:
         signals: file -> scp value: `wav.scp`, then `spk1.scp` and so on, then `noise1.scp` when there is one.
         num_samples: of the mixture, as `utt2num_samples` says.
         allow_pipes: whether values that are commands may be run.
+        mix: what the mixture is mixed from, when it is not written; `signals` then are the files that takes.
     """
 
     path: Path
@@ -36,6 +39,7 @@ class Entry:
     signals: dict[str, str]
     num_samples: int
     allow_pipes: bool = False
+    mix: Mix | None = None
 
     def read(self, name: str, *, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
         """Reads the signal of one of the files.
@@ -68,6 +72,7 @@ class DataDir:
         src2spk: key -> speakers in the order of the sources; None when unknown.
         spk2gender: speaker -> f or m; None when unknown.
         allow_pipes: whether values that are commands may be run.
+        mixes: key -> what it is mixed from, of mixtures that are not written (`mix.csv`); `mixtures` then has no paths.
     """
 
     path: Path
@@ -79,9 +84,15 @@ class DataDir:
     src2spk: dict[str, tuple[str, ...]] | None
     spk2gender: dict[str, str] | None
     allow_pipes: bool = False
+    mixes: dict[str, Mix] | None = None
 
     def entries(self) -> list[Entry]:
         """Lists the mixtures, in the order of the keys."""
+        if self.mixes is not None:
+            return [
+                Entry(self.path, key, mix.row.files(), self.num_samples[key], mix=mix)
+                for key, mix in self.mixes.items()
+            ]
         files = {"wav.scp": self.mixtures} | {f"spk{i}.scp": source for i, source in enumerate(self.sources, 1)}
         if self.noise is not None:
             files["noise1.scp"] = self.noise
@@ -104,12 +115,13 @@ class Summary:
     speakers: int | None
 
 
-def read_data_dir(path: str | os.PathLike, *, allow_pipes: bool = False) -> DataDir:
+def read_data_dir(path: str | os.PathLike, *, allow_pipes: bool = False, unwritten: bool = False) -> DataDir:
     """Reads a data directory and checks everything about it but the audio.
 
     Args:
         path: the folder.
         allow_pipes: accept values that are commands, `flac -dc x.flac |`; reading such a signal runs the command.
+        unwritten: accept mixtures that are not written, which `mix.csv` lists in place of the scp files.
 
     Raises:
         InputError: naming file, line or key of the first thing that is wrong.
@@ -117,8 +129,14 @@ def read_data_dir(path: str | os.PathLike, *, allow_pipes: bool = False) -> Data
     path = Path(path)
     if not path.is_dir():
         raise InputError(f"{path}: no such data directory")
-    mixtures = read_scp(path / "wav.scp")
-    sources = tuple(read_scp(path / f"spk{i}.scp") for i in range(1, _count_sources(path) + 1))
+    mixes = _read_mixes(path, unwritten)
+    if mixes is not None:
+        mixtures = dict.fromkeys(mixes, "")
+        paths = zip(*(mix.source_paths for mix in mixes.values()))
+        sources = tuple(dict(zip(mixes, of_source)) for of_source in paths)
+    else:
+        mixtures = read_scp(path / "wav.scp")
+        sources = tuple(read_scp(path / f"spk{i}.scp") for i in range(1, _count_sources(path) + 1))
     noise = read_scp(path / "noise1.scp") if (path / "noise1.scp").exists() else None
     num_samples = {key: _positive(value, path, key) for key, value in read_scp(path / "utt2num_samples").items()}
     src2spk = _read_src2spk(path, len(sources))
@@ -130,10 +148,20 @@ def read_data_dir(path: str | os.PathLike, *, allow_pipes: bool = False) -> Data
             _require_same_keys(path, mixtures, name, mapping)
     _check_spk2utt(path, utt2spk)
     spk2gender = _read_spk2gender(path)
-    data = DataDir(path, tuple(mixtures), mixtures, sources, noise, num_samples, src2spk, spk2gender, allow_pipes)
-    if not allow_pipes:
+    keys = tuple(mixtures)
+    data = DataDir(path, keys, mixtures, sources, noise, num_samples, src2spk, spk2gender, allow_pipes, mixes)
+    if not allow_pipes and mixes is None:
         _refuse_commands(data)
     return data
+
+
+def _read_mixes(path: Path, unwritten: bool) -> dict[str, Mix] | None:
+    """Reads a directory's mix.csv; None when there is none."""
+    if not (path / MIX_CSV).exists():
+        return None
+    if not unwritten:
+        raise InputError(f"{path / MIX_CSV}: the mixtures of this set are not written, only stage 1 can take them")
+    return read_mix_csv(path / MIX_CSV)
 
 
 def _refuse_commands(data: DataDir) -> None:
@@ -149,9 +177,9 @@ def _refuse_commands(data: DataDir) -> None:
 def write_data_dir(
     path: str | os.PathLike,
     *,
-    mixtures: Mapping[str, str],
-    sources: Sequence[Mapping[str, str]],
     num_samples: Mapping[str, int],
+    mixtures: Mapping[str, str] | None = None,
+    sources: Sequence[Mapping[str, str]] = (),
     noise: Mapping[str, str] | None = None,
     src2spk: Mapping[str, Sequence[str]] | None = None,
     spk2gender: Mapping[str, str] | None = None,
@@ -159,20 +187,22 @@ def write_data_dir(
 ) -> None:
     """Writes a data directory beside its final name and moves it there whole; one that was there is replaced.
 
+    One with the very same files stays, so that later stages find their input unchanged.
+
     Args:
         path: the folder.
-        mixtures: key -> path; the others but `extra` as in `DataDir`.
+        num_samples: key -> samples; the others but `extra` as in `DataDir`.
+        mixtures: key -> path; None when `extra` has a mix.csv instead.
         sources: of each source, key -> path.
-        num_samples: key -> samples.
         noise: key -> path.
         src2spk: key -> speakers.
         spk2gender: speaker -> f or m.
         extra: more files of the folder, name -> text.
     """
     path = Path(path)
-    files = {"wav.scp": mixtures, "utt2num_samples": num_samples}
+    files = {"utt2num_samples": num_samples} | ({} if mixtures is None else {"wav.scp": mixtures})
     files |= {f"spk{i}.scp": source for i, source in enumerate(sources, 1)}
-    files |= {name: {key: key for key in mixtures} for name in ("utt2spk", "spk2utt")}
+    files |= {name: {key: key for key in num_samples} for name in ("utt2spk", "spk2utt")}
     if noise is not None:
         files["noise1.scp"] = noise
     if src2spk is not None:
@@ -185,7 +215,16 @@ def write_data_dir(
         write_text(temporary / name, "".join(f"{key} {mapping[key]}\n" for key in sorted(mapping)))
     for name, text in (extra or {}).items():
         write_text(temporary / name, text)
-    replace_dir(temporary, path)
+    if _has_same_files(temporary, path):
+        shutil.rmtree(temporary)
+    else:
+        replace_dir(temporary, path)
+
+
+def _has_same_files(folder: Path, other: Path) -> bool:
+    if not other.is_dir() or {file.name for file in folder.iterdir()} != {file.name for file in other.iterdir()}:
+        return False
+    return all(filecmp.cmp(file, other / file.name, shallow=False) for file in folder.iterdir())
 
 
 def replace_dir(temporary: Path, path: Path) -> None:
@@ -223,7 +262,7 @@ def validate_data_dir(
     Raises:
         InputError: naming file, line or key of the first thing that is wrong.
     """
-    data = read_data_dir(path, allow_pipes=allow_pipes)
+    data = read_data_dir(path, allow_pipes=allow_pipes, unwritten=True)
     rate = None
     if check_audio:
         rates = parallel_map(_check_mixture, data.entries(), nj=nj, title=f"validate {data.path.name}")
@@ -260,16 +299,14 @@ def read_mixture(entry: Entry) -> tuple[np.ndarray, np.ndarray, int]:
         InputError: naming the key, when a signal cannot be read, rates or lengths differ, `utt2num_samples` is wrong,
             or the signals do not add up to the mixture.
     """
+    if entry.mix is not None:
+        return _mix(entry, entry.mix)
     signals = {}
     rate = None
     for name in entry.signals:
         signals[name], rate = entry.read(name, sample_rate=rate)
     mixture = signals.pop("wav.scp")
-    if len(mixture) != entry.num_samples:
-        raise InputError(
-            f"{entry.path / 'utt2num_samples'}: {entry.key}: says {entry.num_samples} samples; "
-            f"the mixture has {len(mixture)}"
-        )
+    _check_length(entry, mixture)
     for name, signal in signals.items():
         if len(signal) != len(mixture):
             raise InputError(
@@ -280,14 +317,37 @@ def read_mixture(entry: Entry) -> tuple[np.ndarray, np.ndarray, int]:
     return mixture, stacked[:-1] if "noise1.scp" in signals else stacked, rate
 
 
+def _mix(entry: Entry, mix: Mix) -> tuple[np.ndarray, np.ndarray, int]:
+    """Gives what `read_mixture` would if the mixture were written."""
+    try:
+        mixture, sources = mix.read()
+    except InputError as error:
+        raise InputError(f"{entry.path / MIX_CSV}: {error}") from error
+    _check_length(entry, mixture)
+    return from_pcm16(mixture), from_pcm16(sources), mix.sample_rate
+
+
+def _check_length(entry: Entry, mixture: np.ndarray) -> None:
+    if len(mixture) != entry.num_samples:
+        raise InputError(
+            f"{entry.path / 'utt2num_samples'}: {entry.key}: says {entry.num_samples} samples; "
+            f"the mixture has {len(mixture)}"
+        )
+
+
 def _check_mixture(entry: Entry) -> int:
     return read_mixture(entry)[2]
 
 
 def _check_sum(entry: Entry, mixture: np.ndarray, signals: np.ndarray) -> None:
-    """Requires |mixture - sum| of at most one 16-bit step for each addition; a mixture may clip where the sum would."""
-    expected = np.clip(signals.sum(axis=0, dtype=np.float64), -1.0, (FULL_SCALE - 1) / FULL_SCALE)
-    steps = np.abs(np.clip(mixture.astype(np.float64), -1.0, (FULL_SCALE - 1) / FULL_SCALE) - expected) * FULL_SCALE
+    """Requires |mixture - sum| of at most one 16-bit step for each addition.
+
+    A mixture may clip where the sum would, and where a source or the noise clips nothing is known of their sum.
+    """
+    loudest = (FULL_SCALE - 1) / FULL_SCALE
+    expected = np.clip(signals.sum(axis=0, dtype=np.float64), -1.0, loudest)
+    steps = np.abs(np.clip(mixture.astype(np.float64), -1.0, loudest) - expected) * FULL_SCALE
+    steps[(np.abs(signals) >= loudest).any(axis=0)] = 0
     allowed = max(len(signals) - 1, 1)
     if steps.max() > allowed + 1e-3:
         worst = int(steps.argmax())

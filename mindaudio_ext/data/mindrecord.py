@@ -18,6 +18,7 @@ import numpy as np
 
 from mindaudio_ext.data.audio import files_of, to_pcm16
 from mindaudio_ext.data.kaldi_dir import DataDir, Entry, read_data_dir, read_mixture, recover_dir, replace_dir
+from mindaudio_ext.data.mix_csv import MIX_CSV
 from mindaudio_ext.data.mixture import STAMP
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.errors import InputError
@@ -120,7 +121,7 @@ def dump(
     Raises:
         InputError: naming what is wrong with the data directory.
     """
-    read, out = read_data_dir(data, allow_pipes=allow_pipes), Path(os.path.abspath(out))
+    read, out = read_data_dir(data, allow_pipes=allow_pipes, unwritten=True), Path(os.path.abspath(out))
     source = _source_digest(read)
     recover_dir(out)
     name = name or out.name
@@ -391,6 +392,8 @@ def _source_digest(data: DataDir) -> str:
     for name in ("utt2num_samples", "src2spk", STAMP):
         file = data.path / name
         digest.update(file.read_bytes() if file.exists() else b"-")
+    if data.mixes is not None:
+        digest.update((data.path / MIX_CSV).read_bytes())
     return digest.hexdigest()
 
 
