@@ -18,11 +18,11 @@ from mindaudio_ext.config import ALIASES, MODEL_OPTIONS, SCHEDULER_OPTIONS, load
 
 ROOT = Path(__file__).resolve().parent.parent
 READMES = ("README.md", "README_CN.md")
-DATA_SCRIPTS = ("local/mini_data.sh", "local/mini_librimix_data.sh")
+DATA_SCRIPTS = tuple(f"local/{name}_data.sh" for name in ("mini", "mini_librimix", "librimix", "wsj0_2mix", "folders"))
 FILLED_BY_ENGINE = {"data", "nj", "sample_rate", "num_spks", "debug"}
 OF_PIP = {"no-deps", "no-build-isolation"}
 GENERATED = ("data/", "dump/", "exp/", "tools/venv")
-ELSEWHERE = ("my_separators/", "local/librimix_data.sh")  # the reader's own, and a file of a later version
+ELSEWHERE = ("my_separators/",)  # the reader's own
 LIBRIMIX = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("egs/librimix/*"))
 SEPARATORS = ("dprnn", "dptnet", "rnn", "tcn")
 
@@ -122,9 +122,9 @@ def test_options_of_the_data_scripts(name):
 
 @pytest.mark.parametrize("name", READMES)
 def test_every_option_named_exists(name):
-    from mindaudio_ext.bin import convert, separate
+    from mindaudio_ext.bin import convert, make_librimix, separate
 
-    commands = (separate._parser(), convert.parser())
+    commands = (separate._parser(), convert.parser(), make_librimix._parser())
     known = {option[2:] for parser in commands for action in parser._actions for option in action.option_strings}
     known.add("debug")
     for script in ("run.sh", *DATA_SCRIPTS):
