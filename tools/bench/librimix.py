@@ -2,9 +2,9 @@
 
     python tools/bench/librimix.py [--librispeech DIR --metadata DIR] [--n_mixtures 200] [--freq 8k] [--nj 1]
 
-Without a corpus it makes one of noise in LibriSpeech's lengths in a temporary folder. Noise compresses badly, so its flac
-is read more slowly than speech. "x real time" is the length of the mixtures over the time on the clock, "per core" that
-over the number of processes; the last number is over the time the processor worked.
+Without a corpus it makes one of noise in LibriSpeech's lengths in a temporary folder. Noise compresses badly, so its
+flac is read more slowly than speech. "x real time" is the length of the mixtures over the time on the clock, "per core"
+that over the number of processes; the last number is over the time the processor worked.
 """
 
 import argparse
