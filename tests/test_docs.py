@@ -131,7 +131,7 @@ def test_every_option_named_exists(name):
         known |= option_block(script).keys()
     # `--name`, `--some-name` and `--some_name` stand for any option.
     known |= OF_PIP | {"help", "name", "some-name", "some_name"}
-    named = set(re.findall(r"(?<![\w-])--([a-z][a-z_-]*)", read(name)))
+    named = set(re.findall(r"(?<![\w-])--([a-z][a-z0-9_-]*)", read(name)))
     assert len(named) > 20
     assert named - known == set()
 
