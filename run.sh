@@ -142,7 +142,7 @@ if in_stage 2 "train"; then
     need "$dump/$train_set/manifest.json" 1
     need "$dump/$valid_set/manifest.json" 1
     for folder in "${test_data[@]}"; do
-        if ! [[ -e $folder/wav.scp ]]; then continue; fi
+        if ! [[ -e $folder/wav.scp || -e $folder/mix.csv ]]; then continue; fi
         run_stage python -m mindaudio_ext.bin.check_data "$folder" --before_training true --force "$force" --nj "$nj" \
             --allow_pipes "$allow_pipes" "${debug_flag[@]}"
     done

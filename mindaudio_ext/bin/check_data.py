@@ -17,7 +17,7 @@ _SHOWN = 20  # faults; of more, the number is said
 
 def _run(args: argparse.Namespace) -> None:
     if args.before_training == "true":
-        _compare(read_data_dir(args.dir, allow_pipes=args.allow_pipes == "true"), args)
+        _compare(read_data_dir(args.dir, allow_pipes=args.allow_pipes == "true", unwritten=True), args)
         return
     checked = check_data_dir(args.dir, nj=args.nj, allow_pipes=args.allow_pipes == "true")
     for line in checked.statistics:

@@ -74,7 +74,7 @@ def check_data_dir(path: str | os.PathLike, *, nj: int = 1, allow_pipes: bool = 
     Raises:
         InputError: the lists themselves are wrong: nothing can be read by them.
     """
-    data = read_data_dir(path, allow_pipes=allow_pipes)
+    data = read_data_dir(path, allow_pipes=allow_pipes, unwritten=True)
     measured = list(parallel_map(measure, data.entries(), nj=nj, title=f"check {data.path.name}"))
     faults = [fault for one in measured for fault in one.faults] + _other_rates(data, measured)
     faults += _duplicates(data, measured)

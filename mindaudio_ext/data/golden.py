@@ -76,12 +76,23 @@ def read_table(path: str | os.PathLike = TABLE) -> list[Published]:
 
 def published_set(data: DataDir, table: Sequence[Published]) -> Published | None:
     """Gives the published set that a data directory is all of, told by its sources, folder and number of mixtures."""
-    folders = {os.path.dirname(file) for value in data.mixtures.values() for file in files_of(value)}
+    folders = _folders(data)
     for published in table:
         in_its_folder = all(f"/{folder}".endswith(f"/{published.folder}") for folder in folders)
         if in_its_folder and (len(data.sources), len(data.keys)) == (published.num_spks, published.num_utts):
             return published
     return None
+
+
+def _folders(data: DataDir) -> set[str]:
+    """Names the folders that the mixtures are in, or would be in LibriMix's tree if they were written."""
+    if data.mixes is None:
+        return {os.path.dirname(file) for value in data.mixtures.values() for file in files_of(value)}
+    folders = set()
+    for mix in data.mixes.values():
+        subsets = {"test" if "/test-clean/" in path else "other" for path in mix.row.paths}
+        folders |= {f"wav{mix.sample_rate // 1000}k/{mix.mode}/{subset}/{mix.mix_type}" for subset in subsets}
+    return folders
 
 
 def score_mixtures(data: DataDir, folder: str | os.PathLike, *, nj: int = 1) -> Scores:
@@ -132,7 +143,7 @@ def _state(data: DataDir) -> str:
     """A digest of what the scores depend on: the lists, and name, size and time of every file."""
     digest = hashlib.sha256()
     for entry in data.entries():
-        digest.update(f"{entry.key} {entry.num_samples} {sorted(entry.signals.items())}\n".encode())
+        digest.update(f"{entry.key} {entry.num_samples} {sorted(entry.signals.items())} {entry.mix}\n".encode())
         for value in entry.signals.values():
             for file in files_of(value):
                 status = os.stat(file) if os.path.exists(file) else None

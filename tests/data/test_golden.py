@@ -12,6 +12,8 @@ from mindaudio_ext.data import golden
 from mindaudio_ext.data.audio import write_wav
 from mindaudio_ext.data.golden import TABLE, Scores, published_set, read_table, score_mixtures
 from mindaudio_ext.data.kaldi_dir import read_data_dir, write_data_dir
+from mindaudio_ext.data.librimix import MixRow
+from mindaudio_ext.data.mix_csv import Mix
 from mindaudio_ext.errors import InputError
 
 RATE = T = 8000
@@ -73,6 +75,19 @@ def test_a_full_set_is_told_by_folder_and_number(folder, tmp_path):
     assert published_set(data, read_table(_table(tmp_path, folder=FOLDER.replace("min", "max")))) is None
     assert published_set(data, read_table(_table(tmp_path, folder=f"x{FOLDER}"))) is None
     assert published_set(data, read_table(TABLE)) is None
+
+
+@pytest.mark.parametrize(
+    ("subset", "mode", "is_it"),
+    [("test-clean", "min", True), ("test-clean", "max", False), ("dev-clean", "min", False)],
+)
+def test_a_set_that_is_not_written_is_told_by_what_it_is_mixed_from(folder, tmp_path, subset, mode, is_it):
+    def mix(key):
+        paths = tuple(f"/LibriSpeech/{subset}/{speaker}/5/{speaker}-5-0001.flac" for speaker in (1, 2))
+        return Mix(MixRow(key, paths, (1.0, 1.0), None, 0.0, ""), 8000, mode, "mix_clean")
+
+    data = dataclasses.replace(read_data_dir(folder), mixtures=dict.fromkeys("ab", ""), mixes={k: mix(k) for k in "ab"})
+    assert bool(published_set(data, read_table(_table(tmp_path)))) == is_it
 
 
 @pytest.mark.parametrize("metric", ["si_sdr", "sdr", "stoi"])

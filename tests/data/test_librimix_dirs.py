@@ -11,6 +11,7 @@ import soundfile
 from librimix_corpus import make_corpus
 
 from mindaudio_ext.bin.librimix_data import main
+from mindaudio_ext.data.check import check_data_dir
 from mindaudio_ext.data.kaldi_dir import read_data_dir, read_mixture, validate_data_dir
 from mindaudio_ext.data.librimix_dirs import Variant, dirs_from_librispeech, dirs_from_tree, metadata_folder
 from mindaudio_ext.data.librimix_tree import Request, make_librimix
@@ -108,6 +109,8 @@ def test_mixtures_that_are_not_written_are_those_that_are(corpus, tmp_path):
             assert soundfile.read(entry.signals["wav.scp"], dtype="int16")[0].tolist() == found[entry.key][0].tolist()
             for one, other in zip(read_mixture(entry), read_mixture(twin)):
                 assert np.array_equal(one, other)
+        assert check_data_dir(mixed).faults == check_data_dir(written).faults == ()
+        assert check_data_dir(mixed).snr == check_data_dir(written).snr
         with pytest.raises(InputError, match=r"mix\.csv: the mixtures of this set are not written"):
             read_data_dir(mixed)
     before = texts(tmp_path / "none")
