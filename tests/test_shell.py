@@ -310,6 +310,19 @@ def test_engine_checks_the_test_sets_before_it_trains(engine):
     assert "bin.train" not in log
 
 
+def test_engine_runs_commands_of_scp_files_only_when_told(engine):
+    for given, passed in (((), "false"), (("--allow_pipes", "true"), "true")):
+        engine(*given)
+        readers = [line for line in engine.log.read_text().splitlines() if "'--allow_pipes'" in line]
+        assert [line.split("'")[3].rpartition(".")[2] for line in readers] == [
+            *["dump"] * 4,
+            *["check_data"] * 2,
+            *["decode", "decode", "score", "export"],
+        ]
+        assert all(f"'--allow_pipes' '{passed}'" in line for line in readers)
+        engine.log.unlink()
+
+
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"

@@ -275,6 +275,27 @@ def test_sets_that_do_not_fit_are_refused(sets, tmp_path):
         trainer(sets, tmp_path, "epochs=1 cv_maxlen=0.1")
 
 
+@pytest.mark.parametrize(
+    ("name", "harm", "says"),
+    [
+        ("dev.mindrecord", "truncated", r"dump/dev/dev\.mindrecord: has \d+ bytes instead of \d+"),
+        ("dev.mindrecord", "flipped", r"dump/dev/dev\.mindrecord: is damaged, its checksum differs"),
+        ("dev.mindrecord.db", "missing", r"dump/dev/dev\.mindrecord\.db: is missing"),
+    ],
+)
+def test_a_damaged_set_is_named_before_training(sets, tmp_path, name, harm, says):
+    shutil.copytree(sets, tmp_path / "dump")
+    file = tmp_path / "dump" / "dev" / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content[:-1] if harm == "truncated" else content)
+    if harm == "missing":
+        file.unlink()
+    with pytest.raises(InputError, match=f"{says}.*; run stage 1 again"):
+        trainer(tmp_path / "dump", tmp_path / "exp", "epochs=1")
+    assert not (tmp_path / "exp").exists()
+
+
 def test_cv_maxlen_says_what_it_leaves_out(sets):
     hour = 3600 * 8000
     valid = dataclasses.replace(read_manifest(sets / "dev"), num_samples=[hour, hour // 2, 2 * hour])
