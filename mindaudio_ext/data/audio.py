@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import BinaryIO
@@ -55,7 +56,11 @@ def files_of(value: str) -> list[str]:
     ['wav.ark']
     """
     if is_command(value):
-        return [word for word in value.replace('"', " ").replace("'", " ").split() if os.path.isfile(word)]
+        try:
+            words = shlex.split(value)
+        except ValueError:  # a quotation mark without its partner
+            words = value.split()
+        return [word for word in words if os.path.isfile(word)]
     return [_ARCHIVE.sub("", value)]
 
 

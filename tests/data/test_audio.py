@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mindaudio_ext.data.audio import from_pcm16, read_signal, read_wav, to_pcm16, write_wav
+from mindaudio_ext.data.audio import files_of, from_pcm16, read_signal, read_wav, to_pcm16, write_wav
 from mindaudio_ext.errors import InputError
 
 
@@ -118,6 +118,15 @@ def test_pipes_run_only_when_allowed(tmp_path):
     samples, rate = read_signal(line, name="wav.scp: a", allow_pipes=True)
     assert (samples * 32768).tolist() == [3, 4]
     assert rate == 8000
+
+
+def test_files_of_a_value(tmp_path):
+    path = tmp_path / "a b.wav"
+    path.touch()
+    assert files_of(f"cat '{path}' | sed s/x/y/ |") == [str(path)]
+    assert files_of(f"it's {path.parent}/x |") == []
+    assert files_of("x.ark:12[3:4]") == ["x.ark"]
+    assert files_of("a b.wav") == ["a b.wav"]
 
 
 @pytest.mark.needs("flac")
