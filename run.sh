@@ -94,12 +94,16 @@ devices="${device_target:+device_target=$device_target} ${device_id:+device_id=$
 read_config "$config_path" --set="$devices" --set="$train_args" --trained "$expdir/config.yaml" --out "$resolved"
 # The last of them is never empty: $( ) drops empty lines at the end.
 read_config "$resolved" --print train_set valid_set test_sets dump_dir corpus_dir model_path train_name \
-    test_name cal_sdr export_segment device_target num_spks sample_rate >"$work/values"
+    test_name cal_sdr export_segment device_target num_spks sample_rate export_batch export_targets \
+    export_utterances >"$work/values"
 mapfile -t values <"$work/values"
 train_set=${values[0]} valid_set=${values[1]} dump_dir=${values[3]} corpus_dir=${values[4]}
 read -r -a test_sets <<<"${values[2]}"
-train_name=${values[6]} test_name=${values[7]} cal_sdr=${values[8]} export_segment=${values[9]}
+train_name=${values[6]} test_name=${values[7]} cal_sdr=${values[8]}
 device_target=${values[10]} num_spks=${values[11]} sample_rate=${values[12]}
+read -r -a export_segments <<<"${values[9]}"
+read -r -a export_targets <<<"${values[14]}"
+export_batch=${values[13]} export_utterances=${values[15]}
 model_path=${model_path:-${values[5]}}
 data=$recipe/data
 dump=${dump_dir:-dump}
@@ -190,7 +194,8 @@ if in_stage 5 "export 310"; then
     stage_reads "$checkpoint, ${test_data[0]}"
     stage_writes "$expdir/export"
     run_stage python -m mindaudio_ext.bin.export --expdir "$expdir" --data "${test_data[0]}" "${checkpoint_option[@]}" \
-        --export_segment "$export_segment" --allow_pipes "$allow_pipes" "${debug_flag[@]}"
+        --export_segment "${export_segments[@]}" --export_batch "$export_batch" --export_targets "${export_targets[@]}" \
+        --export_utterances "$export_utterances" --allow_pipes "$allow_pipes" "${debug_flag[@]}"
     stage_done
 fi
 

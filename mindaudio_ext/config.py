@@ -80,7 +80,10 @@ class Config:
     save_every: int = _key(low=1)
     model_path: str | None = _key()
     cal_sdr: bool = _key()
-    export_segment: float = _key(above=0, high=600)
+    export_segment: tuple[float, ...] = _key(above=0, high=600)
+    export_batch: int = _key(low=1, high=_LARGEST_SIZE)
+    export_targets: tuple[str, ...] = _key(choices=("host", "ascend", "onnx"))
+    export_utterances: int = _key(low=1)
     device_target: str = _key(choices=("CPU", "Ascend"))
     device_id: int = _key(low=0)
 
@@ -163,7 +166,15 @@ _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 # A mapping among the keys and the key that names what its options belong to.
 _OPTIONS_OF = {"separator_conf": "separator", "scheduler_conf": "scheduler", "model_conf": "model"}
 # Keys that came later, and what the configs of older experiments mean without them.
-_BEFORE = {"model": "tasnet", "dynamic_mixing": False, "speed_perturb": 0.0, "save_every": 200}
+_BEFORE = {
+    "model": "tasnet",
+    "dynamic_mixing": False,
+    "speed_perturb": 0.0,
+    "save_every": 200,
+    "export_batch": 1,
+    "export_targets": ["host", "ascend"],
+    "export_utterances": 20,
+}
 _FOLDER_NAME = re.compile(r"\w[\w.-]*")
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -217,14 +228,15 @@ def make_config(values: Mapping[str, Any], source: str) -> Config:
 def save_config(config: Config, path: str | os.PathLike) -> None:
     """Writes a whole config as YAML, atomically; the same config gives the same bytes."""
     values = {name: getattr(config, name) for name in _FIELDS}
-    values["test_sets"] = list(config.test_sets)
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=False))
 
 
 # What a finished part of a training does not depend on, and so may be changed afterwards.
 FREE_KEYS = {
     "epochs", "cv_maxlen", "test_sets", "train_name", "test_name", "corpus_dir", "dump_dir", "log_interval",
-    "save_every", "model_path", "cal_sdr", "export_segment", "device_target", "device_id",
+    "save_every", "model_path", "cal_sdr", "export_segment", "export_batch", "export_targets", "export_utterances",
+    "device_target", "device_id",
 }  # fmt: skip
 
 
@@ -440,12 +452,13 @@ def _check_together(merged: Mapping[str, _Entry]) -> None:
         raise InputError(f"{merged['speed_perturb'].where}: only dynamic_mixing changes speeds, and it is false")
     if stride is not None and stride > kernel_size:
         raise InputError(f"{merged['stride'].where}: must be at most kernel_size ({kernel_size}), got {stride}")
-    for key in ("segment", "export_segment"):
-        samples = round(merged[key].value * merged["sample_rate"].value)
+    lengths = [("segment", merged["segment"].value)]
+    lengths += [("export_segment", seconds) for seconds in merged["export_segment"].value]
+    for key, seconds in lengths:
+        samples = round(seconds * merged["sample_rate"].value)
         if samples < kernel_size:
             raise InputError(
-                f"{merged[key].where}: {merged[key].value} s are {samples} samples, fewer than kernel_size "
-                f"({kernel_size})"
+                f"{merged[key].where}: {seconds} s are {samples} samples, fewer than kernel_size ({kernel_size})"
             )
 
 
@@ -471,8 +484,8 @@ def _convert(value: Any, hint: Any, limits: Limits, where: str) -> Any:
         return value
     if typing.get_origin(hint) is typing.Literal:
         return _choose(value, typing.get_args(hint), where)
-    if hint == tuple[str, ...]:
-        return _names(value, limits, where)
+    if typing.get_origin(hint) is tuple:
+        return _several(value, typing.get_args(hint)[0], limits, where)
     kinds = typing.get_args(hint) or (hint,)
     if value is None and types.NoneType in kinds:
         return None
@@ -546,12 +559,13 @@ def _choose(value: Any, choices: Sequence[Any], where: str) -> Any:
     raise InputError(f"{where}: expected one of {', '.join(map(str, choices))}, got {value!r}{reason}")
 
 
-def _names(value: Any, limits: Limits, where: str) -> tuple[str, ...]:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not names:
-        raise InputError(f"{where}: expected a name or a list of names, got {_kind(value)}")
-    for name in names:
-        _convert(name, str, limits, where)
-    if len(set(names)) < len(names):
-        raise InputError(f"{where}: a name is given twice in {names}")
-    return tuple(names)
+def _several(value: Any, kind: type, limits: Limits, where: str) -> tuple[Any, ...]:
+    """Gives a list of names or numbers, or one alone, as a tuple."""
+    word = {str: "name", float: "number"}[kind]
+    values = value if isinstance(value, list) else [value]
+    if not values or isinstance(value, (dict, types.NoneType)) or (kind is str and not isinstance(value, (str, list))):
+        raise InputError(f"{where}: expected a {word} or a list of {word}s, got {_kind(value)}")
+    values = [_convert(each, kind, limits, where) for each in values]
+    if len(set(values)) < len(values):
+        raise InputError(f"{where}: a {word} is given twice in {values}")
+    return tuple(values)

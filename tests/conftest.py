@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "g++": ("g++", "clang++")}
-PACKAGES = ("pesq",)  # optional ones
+PACKAGES = ("onnx", "onnxruntime", "pesq")  # optional ones
 NOT_RUN = pytest.StashKey[list[str]]()
 
 

@@ -75,25 +75,47 @@ class Graph:
         """Gives how often each operator occurs, by name."""
         return dict(sorted(Counter(node.op for node in self.nodes).items()))
 
-    def describe(self) -> dict[str, Any]:
-        """Gives inputs, outputs and operators as a manifest has them."""
-        return {
-            "inputs": [_describe(name, self.inputs[name]) for name in self.inputs],
-            "outputs": [_describe("estimates", self.type_of(self.output))],
-            "operators": self.count_operators(),
-        }
 
-
-def _describe(name: str, kind: Type) -> dict[str, Any]:
+def describe_tensor(name: str, kind: Type) -> dict[str, Any]:
+    """Gives name, shape and type of an input or output as a manifest has them."""
     return {"name": name, "shape": list(kind.shape), "dtype": kind.dtype}
 
 
-def read_mindir(path: str | os.PathLike) -> Graph:
+def read_mindir(path: str | os.PathLike, *, name: str = "") -> Graph:
     """Reads a MindIR without control flow.
+
+    Args:
+        path: the file.
+        name: what errors call it, instead of its path.
 
     Raises:
         InputError: no such file, not a MindIR, or one with loops or branches.
     """
+    model = _read_proto(path)
+    if model.functions:
+        raise InputError(f"{name or path}: has a loop or a branch; only a plain sequence of operators can be read")
+    return _from_proto(model)
+
+
+def describe_mindir(path: str | os.PathLike) -> dict[str, Any]:
+    """Gives `inputs`, `outputs` and `operators` (counts) of any MindIR, as a manifest has them."""
+    model = _read_proto(path)
+    short = {primitive.name: primitive.op_type for primitive in model.primitives}
+    bodies = (model.graph, *model.functions)
+    names = [node.op_type.removeprefix("REF::") for body in bodies for node in body.node]
+    prefix = f"{model.graph.name}:"
+    inputs, outputs = (
+        [describe_tensor(value.name.removeprefix(prefix), _tensor_type(value.tensor[0])) for value in values]
+        for values in (model.graph.input, model.graph.output)
+    )
+    return {
+        "inputs": inputs,
+        "outputs": outputs,
+        "operators": dict(sorted(Counter(short[name] for name in names if name in short).items())),
+    }
+
+
+def _read_proto(path: str | os.PathLike) -> Any:
     from google.protobuf.message import DecodeError
     from mindspore.train.mind_ir_pb2 import ModelProto
 
@@ -106,9 +128,7 @@ def read_mindir(path: str | os.PathLike) -> Graph:
         raise InputError(f"{path}: not a MindIR") from error
     if not model.graph.node:
         raise InputError(f"{path}: not a MindIR with a graph")
-    if model.functions:
-        raise InputError(f"{path}: the graph has a loop or a branch; only a plain sequence of operators can be read")
-    return _from_proto(model)
+    return model
 
 
 def _from_proto(model: Any) -> Graph:
@@ -176,26 +196,22 @@ def write_mindir(graph: Graph, path: str | os.PathLike) -> None:
     )
     model.little_endian = True
     model.graph.name = "separate"
-    names = {name: name for name in graph.constants}
     for name, kind in graph.inputs.items():
-        names[name] = f"separate:{name}"
-        _fill_tensor(model.graph.input.add(name=names[name]).tensor.add(), kind)
+        _fill_tensor(model.graph.input.add(name=name).tensor.add(), kind)
     for name, value in graph.constants.items():
         if isinstance(value, np.ndarray):
-            names[name] = f"separate:{name}"
-            tensor = model.graph.parameter.add(name=names[name], ref_key=name, raw_data=value.tobytes())
+            tensor = model.graph.parameter.add(name=name, ref_key=name, raw_data=value.tobytes())
             _fill_tensor(tensor, Type(value.shape, str(value.dtype)))
         else:
             _fill_value(model.graph.node.add(op_type="Constant", output=[name], name=name).attribute.add(), value)
     primitives: dict[str, str] = {}
     for number, node in enumerate(graph.nodes, 1):
-        names[node.output] = f"separate:{node.output}"
-        written = model.graph.node.add(name=names[node.output], op_type=f"REF::{_primitive(model, primitives, node)}")
-        written.input.extend(names[name] for name in node.inputs)
-        written.output.append(names[node.output])
+        written = model.graph.node.add(name=node.output, op_type=f"REF::{_primitive(model, primitives, node)}")
+        written.input.extend(node.inputs)
+        written.output.append(node.output)
         written.domain = f"Default/{node.op}-op{number}"
         _fill_type(written.attribute.add(name="shape"), node.type)
-    _fill_tensor(model.graph.output.add(name=names[graph.output]).tensor.add(), graph.type_of(graph.output))
+    _fill_tensor(model.graph.output.add(name=graph.output).tensor.add(), graph.type_of(graph.output))
     with atomic_path(path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
 

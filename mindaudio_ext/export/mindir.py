@@ -1,13 +1,13 @@
-"""A trained model as a MindIR graph for the host, with a manifest and the proof that it computes the same."""
+"""A trained model as graphs for the host, for an Ascend 310 and as ONNX, each proved, with a manifest."""
 
+import csv
 import dataclasses
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,192 +16,241 @@ import numpy as np
 
 import mindaudio_ext
 from mindaudio_ext.config import Config
-from mindaudio_ext.data.kaldi_dir import read_data_dir
-from mindaudio_ext.decode.separate import Separator, find_checkpoint, read_experiment
-from mindaudio_ext.files import sha256_of, write_text
+from mindaudio_ext.data.kaldi_dir import DataDir, read_data_dir
+from mindaudio_ext.decode.separate import Separator, find_checkpoint, read_experiment, require_length
+from mindaudio_ext.errors import InputError
+from mindaudio_ext.export import prove
+from mindaudio_ext.export.ascend import check_operators
+from mindaudio_ext.export.graph import Graph, describe_mindir, read_mindir, write_mindir
+from mindaudio_ext.export.interpreter import read_graph
+from mindaudio_ext.export.onnx_file import describe_onnx, run_onnx, write_onnx
+from mindaudio_ext.export.prove import Fidelity, Parity, Segment
+from mindaudio_ext.export.simplify import in_float32, simplify
+from mindaudio_ext.files import atomic_path, sha256_of, write_text
 
-TOLERANCE = 1e-5  # of the peak; float32 sums in another order differ by about 1e-6
-_DATA_TYPES = {1: "float32", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64"}
+FORMAT = 1
+SUFFIXES = {"host": "_host.mindir", "ascend": "_ascend.mindir", "onnx": ".onnx"}  # in the manifest's order
 
 
 @dataclasses.dataclass(frozen=True)
-class Parity:
-    """How far the exported graph, loaded in a fresh process, is from the checkpoint on one mixture.
+class Exported:
+    """A graph file and its proof.
 
     Attributes:
-        key: of the mixture.
-        max_abs_difference: over all samples of all estimates.
-        peak: the largest absolute sample of the checkpoint's estimates.
+        path: the file; it is removed when the proof failed.
+        role: "host", "ascend" or "onnx".
+        proof: what was compared.
     """
 
-    key: str
-    max_abs_difference: float
-    peak: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether the difference is at most `TOLERANCE` of the peak."""
-        return self.max_abs_difference <= TOLERANCE * self.peak
-
-    def __str__(self) -> str:
-        return (
-            f"{self.key}: max |graph - checkpoint| = {self.max_abs_difference:.2e}, peak {self.peak:.2e}; "
-            f"at most {TOLERANCE:.0e} of the peak is allowed"
-        )
+    path: Path
+    role: str
+    proof: Parity | Fidelity
 
 
-def export_mindir(
+def export_graphs(
     expdir: str | os.PathLike,
     data_dir: str | os.PathLike,
     *,
     model_path: str | os.PathLike | None = None,
-    segment: float | None = None,
+    segments: Sequence[float] | None = None,
+    batch: int | None = None,
+    targets: Sequence[str] | None = None,
+    utterances: int | None = None,
     allow_pipes: bool = False,
-) -> tuple[Path, Parity]:
-    """Makes `export/<name>_host.mindir`, `parity.json` and, last, `manifest.json` in an experiment.
+) -> list[Exported]:
+    """Makes the graphs of an experiment and, last, `export/manifest.json`; docs/contracts.md has its format.
 
-    The graph has the static input [1, export_segment * sample_rate]. When it fails the comparison, only `parity.json`
-    is left, which says so. What is whole and of the same checkpoint, config and versions is kept.
+    When a graph fails its proof there is no manifest. What is whole and of the same checkpoint, config, test utterances
+    and versions is kept.
 
     Args:
         expdir: the experiment.
-        data_dir: its first mixture is compared, cut or padded with zeros to the graph's length.
+        data_dir: the test set on which the graphs are proved.
         model_path: a checkpoint; see `Separator.from_expdir`.
-        segment: seconds, instead of the config's `export_segment`.
-        allow_pipes: run the command in `wav.scp`.
+        segments: seconds, instead of the config's `export_segment`; so the following.
+        batch: mixtures at once.
+        targets: of "host", "ascend" and "onnx".
+        utterances: on which the Ascend graph is proved.
+        allow_pipes: run the commands in the scp files.
 
     Returns:
-        The graph's path and the comparison.
+        The graphs, up to the first that failed.
 
     Raises:
-        InputError: no model, no data directory, or a mixture that cannot be read.
+        InputError: no model or test set, a signal that cannot be read, or an operator that a target does not have.
     """
     config = read_experiment(expdir)
-    if segment:
-        config = dataclasses.replace(config, export_segment=segment)
+    given = {"segment": segments, "batch": batch, "targets": targets, "utterances": utterances}
+    config = dataclasses.replace(
+        config,
+        **{f"export_{key}": tuple(v) if isinstance(v, Sequence) else v for key, v in given.items() if v is not None},
+    )
+    for seconds in config.export_segment:
+        require_length(round(seconds * config.sample_rate), config, name=f"export_segment {seconds:g}")
+    for key in ("export_batch", "export_utterances"):
+        if getattr(config, key) < 1:
+            raise InputError(f"{key}: must be at least 1, got {getattr(config, key)}")
     checkpoint = find_checkpoint(expdir, config, model_path)
-    folder = Path(expdir) / "export"
-    path = folder / f"{os.path.basename(os.path.abspath(expdir))}_host.mindir"
-    key, mixture = _read_mixture(data_dir, config, allow_pipes)
-    source = _source(config, checkpoint)
-    parity = _kept(path, source, key)
-    if parity:
-        return path, parity
-    separator = Separator.from_expdir(expdir, checkpoint, device_target="CPU")
-    expected = separator.estimate(mixture)[None]  # [1, C, T]
-    temporary = path.with_name(f".tmp.{path.name}")
-    try:
-        _write_graph(config, checkpoint, len(mixture), temporary)
-        difference = np.abs(_run_in_fresh_process(temporary, mixture[None]) - expected).max()
-        parity = Parity(key, float(difference), float(np.abs(expected).max()))
-        for stale in (folder / "manifest.json", folder / "parity.json", path):
-            stale.unlink(missing_ok=True)
-        if parity.passed:
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _write_json(folder / "parity.json", dataclasses.asdict(parity) | {"passed": parity.passed})
-    if parity.passed:
-        _write_json(folder / "manifest.json", _describe(path) | source)
-    return path, parity
+    data = read_data_dir(data_dir, allow_pipes=allow_pipes)
+    if len(data.sources) != config.num_spks:
+        raise InputError(f"{data_dir}: has {len(data.sources)} sources, the experiment's num_spks is {config.num_spks}")
+    export = _Export(Path(expdir), config, checkpoint, data)
+    return export.kept() or export.make()
 
 
-def _read_mixture(data_dir: str | os.PathLike, config: Config, allow_pipes: bool) -> tuple[str, np.ndarray]:
-    """Gives the first key and its mixture, cut or padded to the graph's length."""
-    entry = read_data_dir(data_dir, allow_pipes=allow_pipes).entries()[0]
-    mixture, _ = entry.read("wav.scp", sample_rate=config.sample_rate)
-    length = round(config.export_segment * config.sample_rate)
-    mixture = mixture[:length]
-    return entry.key, np.pad(mixture, (0, length - len(mixture)))
+class _Export:
+    """One run: what is exported, from where, to where."""
+
+    def __init__(self, expdir: Path, config: Config, checkpoint: Path, data: DataDir) -> None:
+        self.config, self.checkpoint, self.data = config, checkpoint, data
+        self.folder = expdir / "export"
+        self.name = os.path.basename(os.path.abspath(expdir))
+        self.manifest = self.folder / "manifest.json"
+        self.source = {
+            "format": FORMAT,
+            "name": self.name,
+            "sample_rate": config.sample_rate,
+            "num_spks": config.num_spks,
+            "checkpoint": str(checkpoint),
+            "checkpoint_sha256": sha256_of(checkpoint),
+            "config": json.loads(json.dumps(dataclasses.asdict(config))),
+            "versions": {"mindspore": version("mindspore"), "mindaudio-ext": mindaudio_ext.__version__},
+            "proved_on": list(data.keys[: config.export_utterances]),
+        }
+        self.scores = _scores(expdir, config, self.source["checkpoint_sha256"])
+
+    def kept(self) -> list[Exported]:
+        """Gives the graphs of a whole manifest of this very source, whose scores are brought up to date."""
+        try:
+            manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
+            if any(manifest[key] != value for key, value in self.source.items()):
+                return []
+            graphs = [self._read_entry(entry) for entry in manifest["graphs"]]
+            whole = all(entry["sha256"] == sha256_of(self.folder / entry["file"]) for entry in manifest["graphs"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        if not whole or not all(graph.proof.passed for graph in graphs):
+            return []
+        if manifest["scores"] != self.scores:
+            _write_json(self.manifest, manifest | {"scores": self.scores})
+        return graphs
+
+    def _read_entry(self, entry: dict[str, Any]) -> Exported:
+        proof = dict(entry["proof"])
+        if entry["role"] != "ascend":
+            proof["tolerance"] = prove.ONNX_TOLERANCE if entry["role"] == "onnx" else prove.HOST_TOLERANCE
+        kind = Fidelity if entry["role"] == "ascend" else Parity
+        return Exported(self.folder / entry["file"], entry["role"], kind(**proof))
+
+    def make(self) -> list[Exported]:
+        """Writes and proves all graphs, then the manifest."""
+        model = Separator.from_expdir(self.folder.parent, self.checkpoint, device_target="CPU")
+        self.manifest.unlink(missing_ok=True)
+        for pattern in ("*.mindir", "*.onnx", "parity.json"):
+            for stale in self.folder.glob(pattern):
+                stale.unlink()
+        graphs, entries = [], []
+        for seconds in self.config.export_segment:
+            segments = prove.read_segments(
+                self.data,
+                length=round(seconds * self.config.sample_rate),
+                sample_rate=self.config.sample_rate,
+                count=self.config.export_utterances,
+                estimate=lambda mixture: model.estimate(mixture[0])[None],
+            )
+            for exported in self._make_length(seconds, segments):
+                graphs.append(exported)
+                if not exported.proof.passed:
+                    exported.path.unlink()
+                    return graphs
+                entries.append(self._entry(exported, seconds))
+        _write_json(self.manifest, self.source | {"scores": self.scores, "graphs": entries})
+        return graphs
+
+    def _make_length(self, seconds: float, segments: list[Segment]) -> Iterator[Exported]:
+        """Writes and proves the graphs of one length, one after the other."""
+        targets, batch = self.config.export_targets, self.config.export_batch
+        shape = (batch, len(segments[0].mixture))
+        paths = {role: self.folder / f"{self.name}_{seconds:g}s{suffix}" for role, suffix in SUFFIXES.items()}
+        if "host" in targets:
+            with atomic_path(paths["host"]) as temporary:
+                _write_mindir(self.config, self.checkpoint, shape, "portable", temporary)
+            run = partial(prove.run_in_fresh_process, paths["host"])
+            proof = prove.compare(run, segments, batch=batch, tolerance=prove.HOST_TOLERANCE)
+            yield Exported(paths["host"], "host", proof)
+        if targets == ("host",):
+            return
+        original = self._for_ascend(shape)
+        if "ascend" in targets:
+            graph = simplify(original)
+            check_operators(graph, paths["ascend"].name)
+            write_mindir(graph, paths["ascend"])
+            yield Exported(paths["ascend"], "ascend", prove.score(read_graph(paths["ascend"]), segments, batch=batch))
+        if "onnx" in targets:
+            write_onnx(simplify(in_float32(original)), paths["onnx"])
+            run = partial(run_onnx, paths["onnx"])
+            proof = prove.compare(run, segments, batch=batch, tolerance=prove.ONNX_TOLERANCE)
+            yield Exported(paths["onnx"], "onnx", proof)
+
+    def _for_ascend(self, shape: tuple[int, int]) -> Graph:
+        """Gives the network as MindSpore exports it for an Ascend."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "graph.mindir"
+            _write_mindir(self.config, self.checkpoint, shape, "Ascend", path)
+            return read_mindir(path, name=f"{self.name} for Ascend")
+
+    def _entry(self, exported: Exported, seconds: float) -> dict[str, Any]:
+        """Gives the manifest's entry of a graph."""
+        proof = dataclasses.asdict(exported.proof)
+        proof.pop("tolerance", None)
+        return {
+            "file": exported.path.name,
+            "bytes": exported.path.stat().st_size,
+            "sha256": sha256_of(exported.path),
+            "role": exported.role,
+            "separator": self.config.separator if self.config.model == "tasnet" else self.config.model,
+            "batch": self.config.export_batch,
+            "samples": round(seconds * self.config.sample_rate),
+            "segment": seconds,
+            **(describe_onnx if exported.role == "onnx" else describe_mindir)(exported.path),
+            "proof": proof,
+        }
 
 
-def _write_graph(config: Config, checkpoint: Path, length: int, path: Path) -> None:
-    """Writes the model with the input [1, length]."""
+def _write_mindir(config: Config, checkpoint: Path, shape: tuple[int, int], target: str, path: Path) -> None:
+    """Writes the model for mixtures of this shape, with its recurrent layers in the form for `target`."""
     import mindspore as ms
 
     from mindaudio_ext.layers.rnn import build_rnns_for
     from mindaudio_ext.models.checkpoint import load_parameters
     from mindaudio_ext.models.tasnet import build_model
 
-    with build_rnns_for("portable"):  # without Python in the graph
+    with build_rnns_for(target):
         model = build_model(config)
     load_parameters(model, checkpoint)
     model.set_train(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:  # MindSpore refuses a path with a space, or a letter beyond ASCII
         written = Path(folder) / "graph.mindir"
-        ms.export(model, ms.Tensor(np.zeros((1, length), np.float32)), file_name=str(written), file_format="MINDIR")
+        ms.export(model, ms.Tensor(np.zeros(shape, np.float32)), file_name=str(written), file_format="MINDIR")
         shutil.copyfile(written, path)  # not its mode: only the owner could read it
 
 
-def _run_in_fresh_process(mindir: Path, inputs: np.ndarray) -> np.ndarray:
-    """Gives the graph's output as a process sees it that never had the model."""
-    package = str(Path(mindaudio_ext.__file__).parents[1])
-    paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-    with tempfile.TemporaryDirectory() as folder:
-        given, result = Path(folder) / "in.npy", Path(folder) / "out.npy"
-        np.save(given, inputs)
-        subprocess.run(
-            [sys.executable, "-m", "mindaudio_ext.export.run_graph", str(mindir), str(given), str(result)],
-            env=os.environ | {"PYTHONPATH": paths},
-            check=True,
-        )
-        return np.load(result)
-
-
-def _source(config: Config, checkpoint: Path) -> dict[str, Any]:
-    """What the graph was made from: it is kept as long as all of this is the same."""
-    return {
-        "checkpoint": str(checkpoint),
-        "checkpoint_sha256": sha256_of(checkpoint),
-        "sample_rate": config.sample_rate,
-        "num_spks": config.num_spks,
-        "config": json.loads(json.dumps(dataclasses.asdict(config))),
-        "versions": {"mindspore": version("mindspore"), "mindaudio-ext": mindaudio_ext.__version__},
-    }
-
-
-def _kept(path: Path, source: dict[str, Any], key: str) -> Parity | None:
-    """Gives the comparison of an export that is whole, passed on this mixture, and of this source."""
-    try:
-        manifest = json.loads((path.parent / "manifest.json").read_text(encoding="utf-8"))
-        parity = json.loads((path.parent / "parity.json").read_text(encoding="utf-8"))
-        kept = Parity(parity["key"], parity["max_abs_difference"], parity["peak"])
-        same = all(manifest[name] == value for name, value in source.items())
-        whole = manifest["sha256"] == sha256_of(path)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return kept if same and whole and kept.passed and kept.key == key else None
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    """What a user of the graph must know, as far as the graph itself tells it."""
-    from mindspore.train.mind_ir_pb2 import ModelProto
-
-    graph = ModelProto()
-    graph.ParseFromString(path.read_bytes())
-    counts = Counter(
-        node.op_type.split(":")[2] if node.op_type.startswith("REF::") else node.op_type for node in graph.graph.node
-    )
-    return {
-        "file": path.name,
-        "bytes": path.stat().st_size,
-        "sha256": sha256_of(path),
-        "inputs": [_describe_tensor(value) for value in graph.graph.input],
-        "outputs": [_describe_tensor(value) for value in graph.graph.output],
-        "operators": dict(sorted(counts.items())),
-        "target": "host CPU: the LSTM operator has no counterpart on Ascend",
-    }
-
-
-def _describe_tensor(value: Any) -> dict[str, Any]:
-    tensor = value.tensor[0]
-    return {
-        "name": value.name,
-        "shape": [int(size) for size in tensor.dims],
-        "dtype": _DATA_TYPES.get(tensor.data_type, f"type {tensor.data_type}"),
-    }
+def _scores(expdir: Path, config: Config, checkpoint_sha256: str) -> dict[str, dict[str, Any]]:
+    """Gives the utterances and mean SI-SNRi of the test sets that this checkpoint separated and stage 4 scored."""
+    scores = {}
+    for name in config.test_sets:
+        try:
+            with open(expdir / f"separated_{name}" / "made.jsonl", encoding="utf-8") as journal:
+                if json.loads(journal.readline())["sha256"] != checkpoint_sha256:
+                    continue
+            with open(expdir / f"scores_{name}.csv", encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            mean = float(np.mean([float(row["si_snri"]) for row in rows]))
+            scores[name] = {"utterances": len({row["key"] for row in rows}), "si_snri": round(mean, 6)}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # not scored, or by something else
+    return scores
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    write_text(path, json.dumps(values, indent=2) + "\n")
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")

@@ -1,13 +1,15 @@
 """A simplified float32 graph as ONNX, of operators of opset 18; needs the extra `onnx`."""
 
+import math
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.export.graph import Graph, Node, Type
+from mindaudio_ext.export.graph import Graph, Node, Type, describe_tensor
 from mindaudio_ext.files import atomic_path
 
 OPSET, IR_VERSION = 18, 8  # 2023: norms and slices as written here, and every onnxruntime since 1.14 reads them
@@ -43,8 +45,23 @@ def run_onnx(path: str | os.PathLike, inputs: np.ndarray) -> np.ndarray:
     Raises:
         InputError: the extra `onnx` is not installed.
     """
-    session = _import("onnxruntime").InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    onnxruntime = _import("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave the cores to others
+    session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
     return session.run(None, {session.get_inputs()[0].name: inputs})[0]
+
+
+def describe_onnx(path: str | os.PathLike) -> dict[str, Any]:
+    """Gives `inputs`, `outputs` and `operators` (counts) of what `write_onnx` wrote, as a manifest has them."""
+    graph = _import("onnx").load(path).graph
+    named = [[(value.name, value.type.tensor_type.shape.dim) for value in each] for each in (graph.input, graph.output)]
+    inputs, outputs = (
+        [describe_tensor(name, Type(tuple(size.dim_value for size in shape), "float32")) for name, shape in values]
+        for values in named
+    )
+    operators = dict(sorted(Counter(node.op_type for node in graph.node).items()))
+    return {"inputs": inputs, "outputs": outputs, "operators": operators}
 
 
 def _import(name: str) -> Any:
@@ -175,14 +192,37 @@ def _rsqrt(writer: _Writer, node: Node) -> str:
 def _layer_norm(writer: _Writer, node: Node) -> str:
     """In elementary operators: ONNX's own has a scale for each value, not for each channel."""
     x, gamma, beta = (writer.name(n) for n in node.inputs[:3])
-    rank = len(writer.type_of(node.inputs[0]).shape)
-    axes = writer.array(tuple(range(writer.value(node.inputs[3]) % rank, rank)))
+    shape = writer.type_of(node.inputs[0]).shape
+    first = writer.value(node.inputs[3]) % len(shape)
     epsilon = writer.array(np.array(writer.value(node.inputs[5]), np.float32))
-    centred = writer.add("Sub", [x, writer.add("ReduceMean", [x, axes])])
-    variance = writer.add("ReduceMean", [writer.add("Mul", [centred, centred]), axes])
+    centred = writer.add("Sub", [x, _mean(writer, x, shape, first)])
+    variance = _mean(writer, writer.add("Mul", [centred, centred]), shape, first)
     deviation = writer.add("Sqrt", [writer.add("Add", [variance, epsilon])])
     scaled = writer.add("Mul", [writer.add("Div", [centred, deviation]), gamma])
     return writer.add("Add", [scaled, beta], node.output)
+
+
+def _mean(writer: _Writer, x: str, shape: tuple[int, ...], first: int) -> str:
+    """Gives the mean over the axes from `first` on, which stay with size 1.
+
+    onnxruntime sums up in float32 one by one: over millions of values that is wrong in the fourth digit. Means of means
+    over short axes are not, so long axes are split first.
+    """
+    sizes = [factor for size in shape[first:] for factor in _factors(size)]
+    x = writer.add("Reshape", [x, writer.array((*shape[:first], *sizes))])
+    for axis in reversed(range(first, first + len(sizes))):
+        x = writer.add("ReduceMean", [x, writer.array((axis,))])
+    return writer.add("Reshape", [x, writer.array((*shape[:first], *(1,) * (len(shape) - first)))])
+
+
+def _factors(size: int) -> tuple[int, int]:
+    """Gives the two factors of a size that are nearest to each other.
+
+    >>> _factors(64500)
+    (250, 258)
+    """
+    small = next(factor for factor in range(math.isqrt(size), 0, -1) if size % factor == 0)
+    return small, size // small
 
 
 def _lstm(writer: _Writer, node: Node) -> str:

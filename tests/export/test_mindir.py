@@ -1,4 +1,4 @@
-"""The exported graph: described truly, compared in a fresh process, and gone when it computes something else."""
+"""The export of an experiment: graphs proved and described truly, and gone when they compute something else."""
 
 import hashlib
 import json
@@ -8,89 +8,163 @@ import pytest
 from tiny_experiment import files_of, make_data, make_experiment
 
 from mindaudio_ext.bin.export import main
-from mindaudio_ext.export import mindir as module
+from mindaudio_ext.export import mindir, prove
+from mindaudio_ext.export.prove import Fidelity, Parity, Segment
+
+GRAPHS = ["tiny_0.25s_host.mindir", "tiny_0.25s_ascend.mindir"]
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("a folder é")
     make_experiment(folder / "tiny")
-    make_data(folder / "test", {"a": 1601, "b": 4000})
-    main(["--expdir", str(folder / "tiny"), "--data", str(folder / "test")])
+    make_data(folder / "test", {"a": 1601, "b": 4000, "c": 2000})
+    (folder / "tiny" / "export").mkdir()
+    (folder / "tiny" / "export" / "tiny_9s_host.mindir").write_text("of an older config")
+    (folder / "tiny" / "export" / "run_infer_310.sh").write_text("stays")
+    run(folder, "--export_batch", "2")
     return folder
 
 
-def _json(folder, name):
-    return json.loads((folder / "tiny" / "export" / name).read_text())
+def run(folder, *options):
+    main(["--expdir", str(folder / "tiny"), "--data", str(folder / "test"), *options])
+
+
+def manifest_of(folder):
+    return json.loads((folder / "tiny" / "export" / "manifest.json").read_text())
 
 
 def test_nothing_else_is_left_and_the_manifest_tells_the_truth(exported):
-    files = files_of(exported / "tiny" / "export")
-    assert set(files) == {"tiny_host.mindir", "manifest.json", "parity.json"}
-    graph, manifest = files["tiny_host.mindir"], _json(exported, "manifest.json")
-    assert manifest["file"] == "tiny_host.mindir"
-    assert (manifest["bytes"], manifest["sha256"]) == (len(graph), hashlib.sha256(graph).hexdigest())
-    assert [(each["shape"], each["dtype"]) for each in manifest["inputs"]] == [([1, 2000], "float32")]
-    assert [(each["shape"], each["dtype"]) for each in manifest["outputs"]] == [([1, 2, 2000], "float32")]
-    assert manifest["operators"]["LSTM"] == 2  # within and across chunks, one block
-    assert (manifest["sample_rate"], manifest["num_spks"], manifest["config"]["kernel_size"]) == (8000, 2, 16)
+    files, manifest = files_of(exported / "tiny" / "export"), manifest_of(exported)
+    assert set(files) == {*GRAPHS, "manifest.json", "run_infer_310.sh"}
+    assert [(graph["file"], graph["role"]) for graph in manifest["graphs"]] == list(zip(GRAPHS, ("host", "ascend")))
+    for graph in manifest["graphs"]:
+        content = files[graph["file"]]
+        assert (graph["bytes"], graph["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+        assert graph["inputs"] == [{"name": "mixture", "shape": [2, 2000], "dtype": "float32"}]
+        assert [(each["shape"], each["dtype"]) for each in graph["outputs"]] == [([2, 2, 2000], "float32")]
+        assert [graph[key] for key in ("separator", "batch", "samples", "segment")] == ["dprnn", 2, 2000, 0.25]
+    host, ascend = (graph["operators"] for graph in manifest["graphs"])
+    assert host["LSTM"] == 2  # within and across chunks, one block
+    assert ascend["DynamicRNN"] == 4  # in both directions
+    assert "LSTM" not in ascend
+    assert [manifest[key] for key in ("format", "name", "sample_rate", "num_spks")] == [1, "tiny", 8000, 2]
+    assert manifest["config"]["kernel_size"] == 16
     checkpoint = (exported / "tiny" / "checkpoints" / "best.ckpt").read_bytes()
     assert manifest["checkpoint_sha256"] == hashlib.sha256(checkpoint).hexdigest()
     assert manifest["versions"]["mindspore"] == "2.10.0"
 
 
-def test_the_graph_computes_what_the_checkpoint_does(exported):
-    parity = _json(exported, "parity.json")
-    assert parity["key"] == "a"
-    assert parity["passed"] is True
-    assert parity["peak"] > 0
-    assert parity["max_abs_difference"] <= 1e-5 * parity["peak"]
+def test_the_graphs_compute_what_the_checkpoint_does(exported):
+    host, ascend = (graph["proof"] for graph in manifest_of(exported)["graphs"])
+    assert host["key"] == "a"
+    assert 0 <= host["max_abs_difference"] <= 1e-5 * host["peak"]
+    assert ascend["utterances"] == 3
+    assert ascend["lowest_si_snr"] > 40
+    assert abs(ascend["si_snri"] - ascend["checkpoint_si_snri"]) <= 0.05
 
 
-def test_a_gru_can_be_exported_too(tmp_path):
-    make_experiment(tmp_path / "tiny", overrides="separator_conf.rnn_type=GRU")
-    make_data(tmp_path / "test", {"a": 1601})
-    main(["--expdir", str(tmp_path / "tiny"), "--data", str(tmp_path / "test")])
-    assert _json(tmp_path, "parity.json")["passed"] is True
-
-
-def test_a_second_export_keeps_the_files_and_another_checkpoint_does_not(exported, tmp_path, capsys):
+def test_a_second_export_keeps_the_files_but_for_new_scores(exported, capsys):
     before = files_of(exported / "tiny" / "export")
-    main(["--expdir", str(exported / "tiny"), "--data", str(exported / "test")])
+    run(exported, "--export_batch", "2")
     assert files_of(exported / "tiny" / "export") == before
     out = capsys.readouterr().out
     assert "max |graph - checkpoint|" in out
-    assert "holds the LSTM operator and is for the host" in out
-    source = {"checkpoint_sha256": "another"}
-    assert module._kept(exported / "tiny" / "export" / "tiny_host.mindir", source, "a") is None
-    assert module._kept(exported / "tiny" / "export" / "tiny_host.mindir", {}, "b") is None
+    assert "3 utterances: SI-SNR against float32 at least" in out
+    head = {"sha256": manifest_of(exported)["checkpoint_sha256"]}
+    (exported / "tiny" / "separated_test").mkdir()
+    (exported / "tiny" / "separated_test" / "made.jsonl").write_text(json.dumps(head) + "\n")
+    rows = "a,1,5.0,1.0\na,2,5.0,2.0\nb,1,0.0,4.0\nb,2,0.0,5.0\n"
+    (exported / "tiny" / "scores_test.csv").write_text("key,source,si_snr,si_snri\n" + rows)
+    run(exported, "--export_batch", "2")
+    assert manifest_of(exported)["scores"] == {"test": {"utterances": 2, "si_snri": 3.0}}
+    assert {name: files_of(exported / "tiny" / "export")[name] for name in GRAPHS} == {n: before[n] for n in GRAPHS}
+
+
+def test_other_lengths_targets_or_checkpoints_are_made_anew(tmp_path):
+    make_experiment(tmp_path / "tiny", overrides="separator_conf.rnn_type=GRU")
+    make_data(tmp_path / "test", {"a": 1601})
+    run(tmp_path, "--export_targets", "host")
+    assert [graph["file"] for graph in manifest_of(tmp_path)["graphs"]] == GRAPHS[:1]
+    run(tmp_path, "--export_targets", "ascend", "--export_segment", "0.1", "0.2")
+    files = {f"tiny_{seconds}s_ascend.mindir" for seconds in (0.1, 0.2)}
+    assert set(files_of(tmp_path / "tiny" / "export")) == {*files, "manifest.json"}
+    assert [graph["operators"]["DynamicGRUV2"] for graph in manifest_of(tmp_path)["graphs"]] == [4, 4]
+    export = mindir._Export
+    config = mindir.read_experiment(tmp_path / "tiny")
+    data = mindir.read_data_dir(tmp_path / "test")
+    checkpoint = tmp_path / "tiny" / "checkpoints" / "best.ckpt"
+    assert export(tmp_path / "tiny", config, checkpoint, data).kept() == []  # the config's are others
+
+
+@pytest.mark.needs("onnx", "onnxruntime")
+def test_onnx(tmp_path):
+    make_experiment(tmp_path / "tiny")
+    make_data(tmp_path / "test", {"a": 1601})
+    run(tmp_path, "--export_targets", "onnx")
+    (graph,) = manifest_of(tmp_path)["graphs"]
+    assert (graph["file"], graph["role"], graph["operators"]["LSTM"]) == ("tiny_0.25s.onnx", "onnx", 4)
+    assert graph["proof"]["max_abs_difference"] <= 1e-4 * graph["proof"]["peak"]
 
 
 def test_a_graph_that_differs_fails_with_the_figure(tmp_path, monkeypatch, capsys):
     make_experiment(tmp_path / "tiny")
     make_data(tmp_path / "test", {"a": 1601})
-    (tmp_path / "tiny" / "export").mkdir()
-    (tmp_path / "tiny" / "export" / "tiny_host.mindir").write_text("of an older checkpoint")
-    monkeypatch.setattr(module, "_run_in_fresh_process", lambda path, inputs: np.full((1, 2, 2000), 1e3, np.float32))
+    monkeypatch.setattr(mindir, "read_graph", lambda path: lambda mixtures: np.ones((1, 2, 2000), np.float32))
     with pytest.raises(SystemExit) as status:
-        main(["--expdir", str(tmp_path / "tiny"), "--data", str(tmp_path / "test")])
+        run(tmp_path, "--export_targets", "ascend")
     assert status.value.code == 1
-    assert "tiny_host.mindir does not compute what the checkpoint does: a: max |graph" in capsys.readouterr().err
-    assert _json(tmp_path, "parity.json")["passed"] is False
-    assert set(files_of(tmp_path / "tiny" / "export")) == {"parity.json"}
+    error = capsys.readouterr().err
+    assert "tiny_0.25s_ascend.mindir does not compute what the checkpoint does: 1 utterances: SI-SNR" in error
+    assert files_of(tmp_path / "tiny" / "export") == {}
 
 
 def test_parity_is_relative_to_the_peak():
-    assert module.Parity("a", 0.9e-5, 1.0).passed
-    assert not module.Parity("a", 0.9e-5, 0.5).passed
-    assert not module.Parity("a", float("nan"), 1.0).passed
+    assert Parity("a", 0.9e-5, 1.0).passed
+    assert not Parity("a", 0.9e-5, 0.5).passed
+    assert Parity("a", 0.9e-5, 0.5, tolerance=1e-4).passed
+    assert not Parity("a", float("nan"), 1.0).passed
+
+
+def test_fidelity_has_two_limits():
+    assert Fidelity(20, 40.0, 9.96, 10.0).passed
+    assert not Fidelity(20, 39.9, 10.0, 10.0).passed
+    assert not Fidelity(20, 60.0, 9.9, 10.0).passed
+    assert not Fidelity(20, 60.0, float("nan"), 10.0).passed
+
+
+def test_a_score_whose_value_is_known():
+    """Orthogonal sources and errors: 10 log10(1 / 0.1^2) = 20 dB against the checkpoint, the mixture at 0 dB."""
+    first, second, error = np.tile([1.0, 1, -1, -1], 8), np.tile([1.0, -1, 1, -1], 8), np.tile([1.0, -1, -1, 1], 8)
+    sources = np.stack([first, second])
+    padded = [np.pad(each, (0, 8)) for each in (first + second, first, second)]
+    segment = Segment("a", 32, padded[0], np.stack(padded[1:]), np.stack(padded[2:0:-1]))  # the checkpoint is perfect
+    estimates = np.pad(sources + 0.1 * error, ((0, 0), (0, 8)))[::-1]
+    calls = []
+
+    def graph(mixtures):
+        calls.append(mixtures.shape)
+        return np.stack([estimates] * len(mixtures))
+
+    fidelity = prove.score(graph, [segment] * 3, batch=2)
+    assert calls == [(2, 40), (2, 40)]
+    assert fidelity.utterances == 3
+    assert fidelity.lowest_si_snr == pytest.approx(20)
+    assert fidelity.si_snri == pytest.approx(20)
+    assert fidelity.checkpoint_si_snri == pytest.approx(100)
+    assert prove.score(lambda mixtures: np.full((2, 2, 40), np.nan), [segment], batch=2).lowest_si_snr == -100
 
 
 def test_wrong_input_is_one_line(tmp_path, capsys):
     make_experiment(tmp_path / "tiny")
+    make_data(tmp_path / "test", {"a": 1601})
+    data = ["--expdir", tmp_path / "tiny", "--data", tmp_path / "test"]
     for options, message in (
         (["--expdir", tmp_path / "x", "--data", tmp_path], "no such experiment folder"),
         (["--expdir", tmp_path / "tiny", "--data", tmp_path / "x"], "no such data directory"),
+        ([*data, "--export_segment", "0.001"], "export_segment 0.001: has 8 samples; the model needs at least 16"),
+        ([*data, "--export_batch", "0"], "export_batch: must be at least 1, got 0"),
+        ([*data, "--export_targets", "om"], "invalid choice: 'om'"),
     ):
         with pytest.raises(SystemExit) as status:
             main([str(option) for option in options])
