@@ -83,7 +83,7 @@ def test_in_float32_it_is_the_network(network):
     path, mixtures, expected = network
     wide = simplify(in_float32(read_mindir(path)))
     assert "Cast" not in wide.count_operators()
-    np.testing.assert_allclose(Interpreter(wide)(mixtures), expected, atol=2e-6 * np.abs(expected).max() + 1e-7)
+    np.testing.assert_allclose(Interpreter(wide)(mixtures), expected, atol=2e-5 * np.abs(expected).max())
 
 
 def test_mindspore_runs_what_is_written(tmp_path):
@@ -118,7 +118,7 @@ class HasAnLSTM(nn.Cell):
     def __init__(self):
         super().__init__()
         self.lstm = ops.LSTM(3, 2, 1, True, False, 0.0)
-        self.weight = ms.Parameter(Tensor(np.ones((2 * 4 * (3 + 2 + 1) - 8, 1, 1), np.float32)))
+        self.weight = ms.Parameter(Tensor(np.ones((4 * 2 * (3 + 2 + 1), 1, 1), np.float32)))
 
     def construct(self, x):
         state = ops.zeros((1, 4, 2), ms.float32)

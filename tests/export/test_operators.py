@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from mindspore import Tensor, ops
 from mindspore.ops import operations as P
-from mindspore.ops.auto_generate import gen_ops_prim as prim
 
 from mindaudio_ext.export.ascend import ALLOWED
 from mindaudio_ext.export.graph import FLOAT16, FLOAT32
@@ -59,7 +58,7 @@ CASES = {
     "Select": ([X < Y, X, Y], P.Select(), {}),
     "Sigmoid": ([10 * X], P.Sigmoid(), {}),
     "Softmax": ([X, (1,)], lambda x, axis: P.Softmax(axis)(x), {}),
-    "Split": ([X, 2, 2], lambda x, axis, parts: prim.Split(axis, parts)(x), {}),
+    "Split": ([X, 2, 2], lambda x, axis, parts: P.Split(axis, parts)(x), {}),
     "Square": ([X], P.Square(), {}),
     "Squeeze": ([X[:, :1], (1,)], lambda x, axis: P.Squeeze(axis)(x), {}),
     "Stack": ([(X, Y)], P.Stack(axis=1), {"axis": 1, "num": 2}),
