@@ -21,6 +21,8 @@ READMES = ("README.md", "README_CN.md")
 DATA_SCRIPTS = tuple(f"local/{name}_data.sh" for name in ("mini", "mini_librimix", "librimix", "wsj0_2mix", "folders"))
 FILLED_BY_ENGINE = {"data", "nj", "sample_rate", "num_spks", "debug"}
 OF_PIP = {"no-deps", "no-build-isolation"}
+# Of converter_lite (up to their first capital), cmake and the C++ runner.
+OF_THE_310 = {"fmk", "model", "output", "save", "optimize", "config", "build", "inputs", "outputs"}
 GENERATED = ("data/", "dump/", "exp/", "tools/venv")
 ELSEWHERE = ("my_separators/",)  # the reader's own
 LIBRIMIX = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("egs/librimix/*"))
@@ -122,15 +124,15 @@ def test_options_of_the_data_scripts(name):
 
 @pytest.mark.parametrize("name", READMES)
 def test_every_option_named_exists(name):
-    from mindaudio_ext.bin import convert, make_librimix, separate
+    from mindaudio_ext.bin import convert, export, infer_310, make_librimix, separate
 
-    commands = (separate._parser(), convert.parser(), make_librimix._parser())
+    commands = (separate._parser(), convert.parser(), make_librimix._parser(), export._parser(), infer_310.parser())
     known = {option[2:] for parser in commands for action in parser._actions for option in action.option_strings}
     known.add("debug")
     for script in ("run.sh", *DATA_SCRIPTS):
         known |= option_block(script).keys()
     # `--name`, `--some-name` and `--some_name` stand for any option.
-    known |= OF_PIP | {"help", "name", "some-name", "some_name"}
+    known |= OF_PIP | OF_THE_310 | {"help", "name", "some-name", "some_name"}
     named = set(re.findall(r"(?<![\w-])--([a-z][a-z0-9_-]*)", read(name)))
     assert len(named) > 20
     assert named - known == set()
@@ -160,6 +162,7 @@ def test_every_path_named_exists(name):
         "checkpoints/last.ckpt",
     }
     of_the_kit = {"inputs.txt", "outputs.txt", "outputs/", "runner/", "runner/infer_310"}
+    of_the_kit |= {"mix_clean/", "s1/", "s2/", "infer_test/inputs_16000/", "infer_test/lite/"}
     assert set(missing) - of_the_reference - of_folders - of_the_kit == set()
 
 

@@ -38,6 +38,8 @@ run_mini() {
     for file in RESULTS.md scores_test.csv checkpoints/best.ckpt export/manifest.json; do
         if ! [[ -s $scratch/exp/mini/$file ]]; then die "the mini recipe did not make exp/mini/$file"; fi
     done
+    run_command bash "$scratch/exp/mini/export/run_infer_310.sh" "$scratch/exp/mini/export/mini_2s_host.mindir" \
+        "$scratch/data/test" y --backend host || die "the 310 kit failed"
 }
 
 log "ruff"

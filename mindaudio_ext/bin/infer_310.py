@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("lite", *BACKENDS),
         default="lite",
         help="lite: C++ runner; lite_python: MindSpore Lite's package; host: the host graph on this CPU; "
-        "checkpoint: what the graphs were made from, on this CPU (%(default)s)",
+        "numpy: the graph for Ascend in NumPy; checkpoint: what the graphs were made from, on this CPU (%(default)s)",
     )
     arguments.add_argument("--device_id", "--device-id", type=int, default=0, help="the card (%(default)s)")
     arguments.add_argument("--step", choices=STEPS, help="only this step; default: all of them")

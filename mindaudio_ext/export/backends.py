@@ -48,6 +48,7 @@ def infer(backend: str, *, kit: Kit, graph: Graph, mindir: Path, device_id: int,
             f"{mindir.name} takes {graph.samples} and {kit.config.num_spks}; preprocess again"
         )
     if backend == "lite":
+        _require_role(graph, "ascend", mindir)
         _run_program(kit.folder / "runner", mindir, device_id, inputs, outputs)
         return
     run = BACKENDS[backend](kit, graph, mindir, device_id)
@@ -116,10 +117,12 @@ def _call(*command: object, wrong_input: int | None = None) -> None:
         return
     lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
     message = next((line for line in lines if "error: " in line), " ".join(lines) or f"status {result.returncode}")
-    raise (InputError if result.returncode == wrong_input else DeviceError)(f"{words[0]}: {message}")
+    message = f"{Path(words[0]).name}: {message.partition('error: ')[2] or message}"
+    raise (InputError if result.returncode == wrong_input else DeviceError)(message)
 
 
 def _lite_python(kit: Kit, graph: Graph, mindir: Path, device_id: int) -> Run:
+    _require_role(graph, "ascend", mindir)
     try:
         import mindspore_lite
     except ImportError as error:
@@ -153,13 +156,23 @@ def _host(kit: Kit, graph: Graph, mindir: Path, device_id: int) -> Run:
     return load_graph(str(mindir))
 
 
+def _numpy(kit: Kit, graph: Graph, mindir: Path, device_id: int) -> Run:
+    _require_role(graph, "ascend", mindir)
+    from mindaudio_ext.export.interpreter import read_graph
+
+    return read_graph(mindir)
+
+
 def _checkpoint(kit: Kit, graph: Graph, mindir: Path, device_id: int) -> Run:
     """What the graph was made from, over the same chunks: the figure that the others must reach."""
     from mindaudio_ext.decode.separate import Separator
 
-    if not kit.checkpoint.is_file() or sha256_of(kit.checkpoint) != kit.checkpoint_sha256:
+    expdir = kit.folder.parent
+    places = (kit.checkpoint, expdir / "checkpoints" / kit.checkpoint.name)  # the experiment may have been moved
+    found = [path for path in places if path.is_file() and sha256_of(path) == kit.checkpoint_sha256]
+    if not found:
         raise InputError(f"{kit.checkpoint}: the kit's checkpoint is gone or another one now; run stage 5 again")
-    separator = Separator.from_expdir(kit.folder.parent, kit.checkpoint, device_target="CPU")
+    separator = Separator.from_expdir(expdir, found[0], device_target="CPU")
     return lambda chunks: np.stack([separator.estimate(chunk) for chunk in chunks])
 
 
@@ -171,5 +184,6 @@ def _require_role(graph: Graph, role: str, mindir: Path) -> None:
 BACKENDS: dict[str, Callable[[Kit, Graph, Path, int], Run]] = {
     "lite_python": _lite_python,
     "host": _host,
+    "numpy": _numpy,
     "checkpoint": _checkpoint,
 }

@@ -55,10 +55,10 @@ def read_list(path: Path) -> tuple[Layout, list[Utterance]]:
     try:
         kind, number, dtype, samples, num_spks = head.split(" ")
         layout = Layout(dtype, int(samples), int(num_spks))
-    except ValueError:
-        kind = ""
-    if not kind or (kind, int(number)) != (path.stem, FORMAT) or dtype not in TYPES:
-        raise InputError(f"{path}:1: '{head}' is not '{path.stem} {FORMAT} <type> <samples> <sources>'")
+        if (kind, int(number)) != (path.stem, FORMAT) or dtype not in TYPES:
+            raise ValueError("of another kind")
+    except ValueError as error:
+        raise InputError(f"{path}:1: '{head}' is not '{path.stem} {FORMAT} <type> <samples> <sources>'") from error
     utterances = [_parse(line, f"{path}:{row}") for row, line in enumerate(lines, 2)]
     if not utterances:
         raise InputError(f"{path}: lists no utterance")

@@ -69,6 +69,7 @@ def _fill_in(command: Path) -> None:
     for name, value in (("python", sys.executable), ("package", package)):
         text = text.replace(f"\n{name}_of_stage_5=\n", f"\n{name}_of_stage_5={shlex.quote(str(value))}\n")
     command.write_text(text, encoding="utf-8")
+    command.chmod(0o755)  # a wheel does not keep it
 
 
 def read_kit(folder: str | os.PathLike) -> Kit:

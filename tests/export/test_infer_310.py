@@ -14,6 +14,7 @@ import soundfile
 from test_runner_310 import STUB, run_program
 from tiny_experiment import RATE, files_of, make_data, make_experiment, make_librimix_set
 
+from mindaudio_ext.bin.export import main as export
 from mindaudio_ext.bin.infer_310 import main
 from mindaudio_ext.config import read_resolved
 from mindaudio_ext.errors import InputError
@@ -176,8 +177,26 @@ def test_the_checkpoint_over_the_same_chunks(folder, capsys):
     for source in (1, 2):
         wav = soundfile.read(made / "separated_test" / "wav" / f"000002_s{source}.wav", dtype="float32")[0]
         np.testing.assert_allclose(wav, expected[source - 1], atol=2**-15)
+    (folder / "tiny").rename(folder / "moved")
+    main(["--kit", str(folder / "moved/export"), str(folder / "moved/export/tiny_0.25s_host.mindir"),
+          str(folder / "test"), "n", "--backend", "checkpoint"])  # fmt: skip
+    (folder / "moved").rename(folder / "tiny")
     (folder / "tiny/checkpoints/best.ckpt").write_bytes(b"another")
     assert "best.ckpt: the kit's checkpoint is gone or another" in refused(capsys, folder, "--backend", "checkpoint")
+
+
+def test_graphs_of_stage_5_reach_the_figure_of_the_checkpoint(tmp_path, capsys):
+    """A real export, all the way; the checkpoint's figure is not zero, so that a wrong graph would show."""
+    make_experiment(tmp_path / "tiny")
+    make_data(tmp_path / "test", LENGTHS)
+    export(["--expdir", str(tmp_path / "tiny"), "--data", str(tmp_path / "test"), "--export_batch", "2"])
+    figures = {}
+    for backend, role in (("checkpoint", "host"), ("host", "host"), ("numpy", "ascend")):
+        infer_310(tmp_path, "--backend", backend, graph=f"tiny_0.25s_{role}.mindir")
+        figures[backend] = float(capsys.readouterr().out.rsplit(maxsplit=1)[-1])
+    assert abs(figures["checkpoint"]) > 0.1
+    assert figures["host"] == pytest.approx(figures["checkpoint"], abs=0.01)
+    assert figures["numpy"] == pytest.approx(figures["checkpoint"], abs=0.05)
 
 
 @pytest.mark.needs("g++", "cmake")
@@ -297,6 +316,8 @@ def test_wrong_use_is_one_line(folder, capsys):
         (("--back", "host"), {}, "unrecognized arguments"),
         ((), {}, "LITE_HOME"),
         (("--backend", "host"), {}, "is for ascend; this backend takes the graph for host"),
+        ((), {"graph": "tiny_0.25s_host.mindir"}, "is for host; this backend takes the graph for ascend"),
+        (("--backend", "numpy"), {"graph": "tiny_0.25s_host.mindir"}, "is for host; this backend takes"),
     ):
         assert message in refused(capsys, folder, *options, **named)
     manifest = folder / "tiny" / "export" / "manifest.json"
@@ -311,8 +332,9 @@ def test_inputs_of_another_length_are_refused(folder, fake_backend, capsys):
     inputs = folder / "tiny/export/infer_test/inputs_2000"
     write_list(inputs / "inputs.txt", Layout("float32", 1000, 2), read_list(inputs / "inputs.txt")[1])
     assert "has chunks of 1000 samples" in refused(capsys, folder, "n", "--backend", "host")
-    (inputs / "inputs.txt").write_text("something else\n")
-    assert "inputs.txt:1: 'something else' is not" in refused(capsys, folder, "n", "--backend", "host")
+    for line in ("something else", "inputs one float32 2000 2", "inputs 2 float32 2000 2", "inputs 1 int8 2000 2"):
+        (inputs / "inputs.txt").write_text(line + "\n")
+        assert f"inputs.txt:1: '{line}' is not" in refused(capsys, folder, "n", "--backend", "host")
 
 
 def test_the_kit_has_the_programs_and_they_are_executable(folder):
