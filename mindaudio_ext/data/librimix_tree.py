@@ -293,7 +293,7 @@ def _write_csvs(request: Request, name: str, place: str, made: Sequence[tuple[st
 
 
 def _snr_column(values: Sequence[tuple[float, bool]]) -> list[str]:
-    """Formats a column as pandas does: of float32 only when all its values are."""
+    """Formats a column as pandas does: of float32 only when all its values are (pandas 3.1 goes by the first alone)."""
     if any(wide for _, wide in values):
         return [repr(value if wide else float(np.float32(value))) for value, wide in values]
     return [str(np.float32(value)) for value, _ in values]

@@ -223,3 +223,27 @@ def test_metadata_are_found_or_fetched(tmp_path):
     shutil.rmtree(repository)
     assert metadata_folder("", 2, fetched=tmp_path / "fetched", url="") == found
     assert Path(found, table.name).read_text() == table.read_text()
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "message"),
+    [
+        (np.zeros(9000), 16000, "is at 16000 Hz; 8000 Hz is expected"),
+        (np.zeros(0), 8000, "is empty"),
+        (np.full(4500, np.nan), 8000, "has NaN or infinity at sample 0"),
+    ],
+)
+def test_a_bad_wav_in_a_tree_is_named(tmp_path, samples, rate, message):
+    corpus = make_corpus(tmp_path, n_mixtures=1, sets=("dev-clean",))
+    folders = {"librispeech": corpus / "LibriSpeech", "metadata": corpus / "metadata"}
+    variant = Variant(2, 8000, "min", "mix_clean")
+    dirs_from_librispeech(tmp_path / "data", ["dev"], variant, out=tmp_path / "tree", **folders)
+    bad = next((tmp_path / "tree").rglob("s2/*.wav"))
+    soundfile.write(bad, samples, rate, subtype="FLOAT")
+
+    def prepare():
+        dirs_from_tree(tmp_path / "tree", tmp_path / "again", ["dev"], variant)
+        validate_data_dir(tmp_path / "again/dev")
+
+    with pytest.raises(InputError, match=f"{bad}: {message}"):
+        prepare()
