@@ -1,0 +1,219 @@
+"""The ranks of a training: N processes that do the arithmetic of one.
+
+Each rank takes its share of every batch, and MindSpore's AllReduce averages the gradients. All else that ranks agree on
+(config, data, the state to start from, validation scores, when to stop) goes over a line of its own to rank 0: on a CPU
+MindSpore's collectives know only float32 and give up after 30 s, while this line waits, and breaks when a rank dies.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.communication import init
+
+_CONNECT_SECONDS = 600  # in which all ranks have to come up
+_YIELD_SECONDS = 5  # a rank that another one has left gives the launcher this time to notice that one first
+# An idle line is probed, so that a machine that is gone is noticed after 15 + 3 * 5 seconds.
+_PROBES = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
+
+
+class Ranks:
+    """All ranks of a training, as one of them sees them. By default it is the only one.
+
+    Args:
+        rank: this one's number, from 0.
+        size: how many there are.
+        lines: from rank 0 to each other rank, by number; from another rank to rank 0.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1, lines: dict[int, Connection] | None = None) -> None:
+        self.rank, self.size, self._lines = rank, size, lines or {}
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is rank 0, which writes the files."""
+        return self.rank == 0
+
+    def gather(self, value: Any) -> list[Any]:
+        """Gives the values of all ranks, by rank, to each of them; waits for all.
+
+        Args:
+            value: what JSON can tell. Numbers stay exact.
+
+        Raises:
+            ConnectionError: a rank has ended.
+        """
+        if not self.is_first:
+            self._send(0, json.dumps(value).encode())
+            return json.loads(self._receive(0))
+        values = [value, *(json.loads(self._receive(rank)) for rank in range(1, self.size))]
+        self._send_all(json.dumps(values).encode())
+        return values
+
+    def from_first(self, value: Any) -> Any:
+        """Gives rank 0's value to all."""
+        return self.gather(value if self.is_first else None)[0]
+
+    def any(self, value: bool) -> bool:
+        """Whether it is true on any rank."""
+        return any(self.gather(value))
+
+    def wait(self) -> None:
+        """Returns when all ranks have come to this point."""
+        self.gather(None)
+
+    def share(self, n: int) -> slice:
+        """Gives this rank's part of n things, n a multiple of `size`."""
+        each = n // self.size
+        return slice(self.rank * each, (self.rank + 1) * each)
+
+    def share_parameters(self, parameters: Sequence[Parameter]) -> None:
+        """Gives every rank the values of rank 0, and makes sure of it.
+
+        Args:
+            parameters: the same on all ranks but for their values.
+
+        Raises:
+            RuntimeError: a rank has other parameters, or other values afterwards.
+        """
+        if self.size == 1:
+            return
+        self._compare([f"{p.name} {tuple(p.shape)} {p.dtype}" for p in parameters], "parameters")
+        if self.is_first:
+            self._send_all(_bytes(parameters))
+        else:
+            _fill(parameters, self._receive(0))
+        self._compare(hashlib.sha256(_bytes(parameters)).hexdigest(), "values of the parameters")
+
+    def _compare(self, mine: Any, what: str) -> None:
+        first, *others = self.gather(mine)
+        for rank, theirs in enumerate(others, 1):
+            if theirs != first:
+                raise RuntimeError(f"rank {rank} has other {what} than rank 0")
+
+    def _send_all(self, data: bytes) -> None:
+        for rank in self._lines:
+            self._send(rank, data)
+
+    def _send(self, rank: int, data: bytes) -> None:
+        try:
+            self._lines[rank].send_bytes(data)
+        except OSError:
+            _left_by(rank)
+
+    def _receive(self, rank: int) -> bytes:
+        try:
+            return self._lines[rank].recv_bytes()
+        except (EOFError, OSError):
+            _left_by(rank)
+
+
+class Average(nn.Cell):
+    """Averages a loss and gradients over all ranks, in one AllReduce.
+
+    Args:
+        size: number of ranks.
+
+    Inputs:
+        loss: float32 [].
+        gradients: float32 tensors.
+
+    Outputs:
+        The averages, in the same shapes.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(auto_prefix=False)
+        self.size = size
+        if size > 1:
+            self.all_reduce = ops.AllReduce()
+
+    def construct(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        if self.size == 1:
+            return loss, gradients
+        pieces = [loss.reshape(1)]
+        for gradient in gradients:
+            pieces.append(gradient.reshape(-1))
+        total = self.all_reduce(ops.concat(pieces))
+        averages, start = [], 1
+        for gradient in gradients:
+            averages.append(total[start : start + gradient.size].reshape(gradient.shape) / self.size)
+            start += gradient.size
+        return total[0] / self.size, tuple(averages)
+
+
+def connect() -> Ranks:
+    """Gives the ranks of this training: those that `launch` has started, or this process alone.
+
+    Call it after `set_up_device` and before any other operator. Waits until all ranks are there.
+
+    Raises:
+        OSError: they did not come up in time, or one has ended.
+    """
+    if os.environ.get("MS_ROLE") != "MS_WORKER":
+        return Ranks()
+    rank, size = int(os.environ["RANK_ID"]), int(os.environ["MS_WORKER_NUM"])
+    address = os.environ["MS_SCHED_HOST"], int(os.environ["MS_SCHED_PORT"]) + 1
+    lines = _answer_calls(address, size - 1) if rank == 0 else {0: _call(address, rank)}
+    ranks = Ranks(rank, size, lines)
+    ranks.wait()  # a rank that dies from here on is noticed; MindSpore's own set-up would wait for it
+    init()
+    return ranks
+
+
+def _answer_calls(address: tuple[str, int], callers: int) -> dict[int, Connection]:
+    lines: dict[int, Connection] = {}
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.create_server(address, family=family) as server:
+        server.settimeout(_CONNECT_SECONDS)
+        while len(lines) < callers:
+            line = _line(server.accept()[0])
+            lines[int(line.recv_bytes())] = line
+    return lines
+
+
+def _call(address: tuple[str, int], rank: int) -> Connection:
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    while True:
+        try:
+            line = _line(socket.create_connection(address, timeout=_CONNECT_SECONDS))
+            break
+        except OSError:  # rank 0 is not there yet
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+    line.send_bytes(str(rank).encode())
+    return line
+
+
+def _line(connected: socket.socket) -> Connection:
+    connected.settimeout(None)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _PROBES:
+        connected.setsockopt(socket.IPPROTO_TCP, option, value)
+    return Connection(connected.detach())
+
+
+def _left_by(rank: int) -> NoReturn:
+    time.sleep(_YIELD_SECONDS)
+    raise ConnectionError(f"rank {rank} has ended, and so does this one; its log says why")
+
+
+def _bytes(parameters: Sequence[Parameter]) -> bytes:
+    return b"".join(parameter.asnumpy().tobytes() for parameter in parameters)
+
+
+def _fill(parameters: Sequence[Parameter], data: bytes) -> None:
+    offset = 0
+    for parameter in parameters:
+        dtype = parameter.asnumpy().dtype
+        value = np.frombuffer(data, dtype, parameter.size, offset).reshape(parameter.shape)
+        ops.assign(parameter, Tensor(value.copy(), parameter.dtype))
+        offset += value.nbytes
