@@ -4,6 +4,7 @@ A test whose need is missing is listed as NOT RUN at the end of the run; with `-
 This is the only place that leaves tests out.
 """
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -33,9 +34,20 @@ def is_there(need: str) -> bool:
         return bool(shutil.which("unshare")) and subprocess.run(["unshare", "-rm", "true"], check=False).returncode == 0
     if need == "asteroid":
         return (ROOT / "tools/bench/venv").is_dir()  # tools/bench/setup_asteroid.sh makes it
+    if need == "network_namespaces":
+        return network_namespaces_can_be_made()
     if need in PACKAGES:
         return importlib.util.find_spec(need) is not None
     return any(shutil.which(command) for command in COMMANDS.get(need, (need,)))
+
+
+@functools.cache
+def network_namespaces_can_be_made() -> bool:
+    """Whether this is Linux, with `ip`, and we may."""
+    name = f"mindaudio_ext_{os.getpid()}"
+    if not shutil.which("ip") or subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode != 0:
+        return False
+    return subprocess.run(["ip", "netns", "delete", name], capture_output=True).returncode == 0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

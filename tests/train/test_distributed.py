@@ -1,0 +1,59 @@
+"""Ranks agree, and average as one would by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from test_launch import run
+
+from mindaudio_ext.train.distributed import Ranks
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What each of three ranks has seen."""
+    folder = tmp_path_factory.mktemp("agree")
+    done = run(folder / "log", "agree", folder, ngpu=3)
+    assert done.returncode == 0, done.stderr
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(3)]
+
+
+def test_gradients_are_averaged_as_by_hand(results):
+    """Factors 1, 2, 3 of one matrix; 0.5, -0.5, -1.5; losses 3, 5, 7."""
+    for result in results:
+        assert result["loss"] == 5
+        assert result["means"] == [[[2, 4, 6], [8, 10, 12]], [-0.5] * 4]
+
+
+def test_ranks_agree(results):
+    for rank, result in enumerate(results):
+        assert result["rank"] == rank
+        assert result["gathered"] == [[0, 0.1], [1, 1.1], [2, 2.1]]
+        assert result["first"] == "of 0"
+        assert result["any"] == [True, False]
+    assert [result["share"] for result in results] == [[0, 2], [2, 4], [4, 6]]
+
+
+def test_all_have_the_parameters_of_rank_0(results):
+    expected = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32).tolist()
+    assert [result["parameters"] for result in results] == [[expected, 0]] * 3
+
+
+def test_a_rank_with_another_model_is_named(results):
+    assert [result["refused"] for result in results] == ["rank 1 has other parameters than rank 0"] * 3
+
+
+@pytest.mark.slow
+def test_a_late_rank_is_waited_for_and_a_dead_one_is_not(tmp_path):
+    """MindSpore's collectives give up after 30 s on a CPU."""
+    done = run(tmp_path / "log", "leave_the_others", 40)
+    assert done.returncode == 1
+    assert "all here" in done.stderr
+    assert f"rank 1 ended with exit status 3; its log: {tmp_path}/log/worker_1.log" in done.stderr
+
+
+def test_a_single_process_is_all_ranks():
+    ranks = Ranks()
+    assert (ranks.is_first, ranks.gather(3), ranks.from_first("x"), ranks.any(True)) == (True, [3], "x", True)
+    assert ranks.share(4) == slice(0, 4)
+    ranks.share_parameters([])
