@@ -3,7 +3,7 @@
 import itertools
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -47,6 +47,7 @@ class TrainBatches:
         seed: of all that is drawn.
         dynamic_mixing: make new mixtures.
         speed_perturb: of dynamic mixing, the largest relative change of a source's speed.
+        share: the part of each batch that is yielded; all of it by default.
 
     Raises:
         InputError: the set has fewer utterances than a batch, or dynamic mixing lacks the speakers.
@@ -61,12 +62,14 @@ class TrainBatches:
         seed: int,
         dynamic_mixing: bool = False,
         speed_perturb: float = 0.0,
+        share: slice = slice(None),
     ) -> None:
         if len(manifest.keys) < batch_size:
             raise InputError(
                 f"{manifest.path}: {len(manifest.keys)} utterances are fewer than batch_size ({batch_size})"
             )
         self.segment, self.batch_size, self._count = segment, batch_size, len(manifest.keys) // batch_size
+        self._share = range(batch_size)[share]
         self.examples: Examples = Crops(manifest, segment=segment, seed=seed)
         if dynamic_mixing:
             self.examples = DynamicMixtures(manifest, segment=segment, seed=seed, speed_perturb=speed_perturb)
@@ -83,15 +86,15 @@ class TrainBatches:
         return made_ahead(self._batches(epoch, start), _AHEAD)
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        examples = self.examples.cut(epoch, range(start * self.batch_size, len(self) * self.batch_size))
-        for _ in range(start, len(self)):
-            yield _batch(list(itertools.islice(examples, self.batch_size)), self.segment)
+        firsts = range(start * self.batch_size, len(self) * self.batch_size, self.batch_size)
+        examples = self.examples.cut(epoch, [first + place for first in firsts for place in self._share])
+        for _ in firsts:
+            yield _batch(list(itertools.islice(examples, len(self._share))), self.segment)
 
 
-def whole_utterances(manifest: Manifest, max_samples: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields mixture float32 [T] and sources float32 [C, T] of each utterance of at most `max_samples`, in order."""
-    order = [i for i, length in enumerate(manifest.num_samples) if max_samples is None or length <= max_samples]
-    for _, mixture, sources in read_rows(manifest, order):
+def whole_utterances(manifest: Manifest, rows: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields mixture float32 [T] and sources float32 [C, T] of the utterances in these rows, in this order."""
+    for _, mixture, sources in read_rows(manifest, rows):
         yield from_pcm16(mixture), from_pcm16(sources)
 
 

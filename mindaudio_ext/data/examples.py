@@ -22,7 +22,7 @@ _PER_CENT = 100  # a speed is changed by whole per cents
 class Examples(Protocol):
     """Gives the examples of an epoch."""
 
-    def cut(self, epoch: int, places: range) -> Iterator[Example]:
+    def cut(self, epoch: int, places: Sequence[int]) -> Iterator[Example]:
         """Yields the examples at these places of an epoch (counted from 1), each of at most the segment's length."""
 
 
@@ -38,10 +38,10 @@ class Crops:
     def __init__(self, manifest: Manifest, *, segment: int, seed: int) -> None:
         self.manifest, self.segment, self.seed = manifest, segment, seed
 
-    def cut(self, epoch: int, places: range) -> Iterator[Example]:
+    def cut(self, epoch: int, places: Sequence[int]) -> Iterator[Example]:
         """Yields the examples at these places of an epoch, counted from 1."""
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.manifest.keys))
-        for index, mixture, sources in read_rows(self.manifest, order[places.start : places.stop].tolist()):
+        for index, mixture, sources in read_rows(self.manifest, order[list(places)].tolist()):
             window = _window(np.random.default_rng((self.seed, epoch, index)), len(mixture), self.segment)
             yield from_pcm16(mixture[window]), from_pcm16(sources[:, window])
 
@@ -71,9 +71,9 @@ class DynamicMixtures:
         self._speakers = np.array([[numbers[name] for name in row] for row in manifest.speakers])  # [rows, C]
         self._loudness: dict[int, float | None] = {}  # measured once a training
 
-    def cut(self, epoch: int, places: range) -> Iterator[Example]:
+    def cut(self, epoch: int, places: Sequence[int]) -> Iterator[Example]:
         """Yields the examples at these places of an epoch, counted from 1."""
-        groups = self.groups(epoch)[places.start : places.stop]
+        groups = self.groups(epoch)[list(places)]
         readers = [self._signals(slot) for slot in groups.T]
         for place, *signals in zip(places, *readers):
             yield self._mix(np.random.default_rng((self.seed, epoch, place)), dict(signals))

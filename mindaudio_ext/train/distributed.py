@@ -5,6 +5,7 @@ Each rank takes its share of every batch, and MindSpore's AllReduce averages the
 MindSpore's collectives know only float32 and give up after 30 s, while this line waits, and breaks when a rank dies.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -17,6 +18,9 @@ from typing import Any, NoReturn
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.communication import init
+
+from mindaudio_ext.config import FREE_KEYS, Config
+from mindaudio_ext.errors import InputError
 
 _CONNECT_SECONDS = 600  # in which all ranks have to come up
 _YIELD_SECONDS = 5  # a rank that another one has left gives the launcher this time to notice that one first
@@ -147,6 +151,25 @@ class Average(nn.Cell):
             averages.append(total[start : start + gradient.size].reshape(gradient.shape) / self.size)
             start += gradient.size
         return total[0] / self.size, tuple(averages)
+
+
+def agreed_config(config: Config, ranks: Ranks) -> Config:
+    """Gives rank 0's config to all, with its seed.
+
+    Raises:
+        InputError: the batch cannot be shared, or this rank's config would train something else.
+    """
+    if config.batch_size % ranks.size:
+        raise InputError(
+            f"batch_size: {config.batch_size} crops a step cannot be shared among {ranks.size} processes; "
+            f"give a multiple of {ranks.size}"
+        )
+    mine = json.loads(json.dumps(dataclasses.asdict(config)))
+    first = ranks.from_first(mine)
+    for key in mine.keys() - FREE_KEYS - {"seed"}:
+        if mine[key] != first[key]:
+            raise InputError(f"{key}: {mine[key]} on rank {ranks.rank}, {first[key]} on rank 0; expected the same")
+    return Config(**first | {"test_sets": tuple(first["test_sets"])})
 
 
 def connect() -> Ranks:

@@ -89,13 +89,16 @@ class Times:
         write_text(self._path, json.dumps({"train": self.train, "total": self.total}) + "\n")
 
 
-def log_to(path: str | os.PathLike) -> None:
-    """Sends the log's lines to a file, appending, and to stderr."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+def log_to(path: str | os.PathLike | None) -> None:
+    """Sends the log's lines to stderr and, appending, to a file when one is given."""
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, encoding="utf-8"))
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S",
-        handlers=[logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler()],
+        handlers=handlers,
         force=True,
     )

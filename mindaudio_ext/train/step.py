@@ -8,6 +8,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindaudio_ext.config import Config
 from mindaudio_ext.data.dataset import Batch
 from mindaudio_ext.losses.pit import PITLoss
+from mindaudio_ext.train.distributed import Average
 from mindaudio_ext.train.optimizer import make_optimizer
 
 
@@ -31,14 +32,16 @@ class TrainStep:
     Args:
         config: of the optimizer, `clip_norm` and `num_spks`.
         model: mixture [B, T] -> estimates [B, C, T].
+        average: of loss and gradients over the ranks, each of which has an equal share of the batch; None for one.
 
     Attributes:
         state: all that a step changes: the model's parameters and the optimizer's state, by unique names.
     """
 
-    def __init__(self, config: Config, model: nn.Cell) -> None:
+    def __init__(self, config: Config, model: nn.Cell, average: Average | None = None) -> None:
         loss_fn = PITLoss(config.num_spks)
         update = Update(config, model)
+        average = Average(1) if average is None else average
         self.state: list[Parameter] = [*model.get_parameters(), *update.state]
 
         def forward(mixture: Tensor, sources: Tensor, lengths: Tensor) -> Tensor:
@@ -48,7 +51,7 @@ class TrainStep:
 
         @ms.jit
         def step(mixture: Tensor, sources: Tensor, lengths: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            loss, gradients = value_and_grad(mixture, sources, lengths)
+            loss, gradients = average(*value_and_grad(mixture, sources, lengths))
             return update(loss, gradients, rate)
 
         self._step = step

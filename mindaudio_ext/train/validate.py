@@ -1,6 +1,6 @@
 """How well a model separates the whole utterances of a validation set."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,11 +11,16 @@ from mindaudio_ext.metrics.si_snr import si_snr
 from mindaudio_ext.models.whole import WholeUtterance
 
 
-def score_utterances(
-    model: WholeUtterance, manifest: Manifest, max_samples: int | None
-) -> Iterator[tuple[float, float]]:
-    """Yields SI-SNR and SI-SNRi, means over the sources, dB, of each utterance of at most `max_samples`."""
-    for mixture, sources in whole_utterances(manifest, max_samples):
+def short_enough(manifest: Manifest, max_samples: int | None) -> list[int]:
+    """Gives the rows of the utterances of at most `max_samples`, by length: neighbours take equally long."""
+    lengths = manifest.num_samples
+    rows = sorted(range(len(lengths)), key=lengths.__getitem__)
+    return [row for row in rows if max_samples is None or lengths[row] <= max_samples]
+
+
+def score_utterances(model: WholeUtterance, manifest: Manifest, rows: Sequence[int]) -> Iterator[tuple[float, float]]:
+    """Yields SI-SNR and SI-SNRi, means over the sources, dB, of the utterances in these rows, in this order."""
+    for mixture, sources in whole_utterances(manifest, rows):
         yield _score(mixture=mixture, sources=sources, estimates=model.separate(mixture))
 
 

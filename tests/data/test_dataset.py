@@ -73,9 +73,23 @@ def test_short_utterances_are_padded_and_their_length_told(manifest):
         assert mixture[length - 1] == sources[0, length - 1] != 0
 
 
-def test_whole_utterances_come_in_order_and_can_be_limited(manifest):
-    assert [len(mixture) for mixture, _ in whole_utterances(manifest, None)] == list(LENGTHS.values())
-    assert [len(mixture) for mixture, _ in whole_utterances(manifest, 400)] == [150, 400, 333]
+def test_whole_utterances_come_as_asked(manifest):
+    assert [len(mixture) for mixture, _ in whole_utterances(manifest, range(len(LENGTHS)))] == list(LENGTHS.values())
+    assert [len(mixture) for mixture, _ in whole_utterances(manifest, [2, 0])] == [
+        list(LENGTHS.values())[row] for row in (2, 0)
+    ]
+
+
+def test_shares_make_up_the_batch(manifest):
+    """Ranks that take their shares do what one would do alone."""
+    options = {"segment": 300, "batch_size": 2, "seed": 3}
+    whole = list(TrainBatches(manifest, **options).epoch(4, start=1))
+    shares = [list(TrainBatches(manifest, **options, share=slice(r, r + 1)).epoch(4, start=1)) for r in range(2)]
+    assert [len(share) for share in shares] == [len(whole)] * 2
+    for batch, *parts in zip(whole, *shares):
+        for name in ("mixture", "sources", "lengths"):
+            joined = np.concatenate([getattr(part, name) for part in parts])
+            np.testing.assert_array_equal(joined, getattr(batch, name))
 
 
 def test_fewer_utterances_than_a_batch(manifest):

@@ -1,5 +1,6 @@
 """Programs that tests launch in several processes: `FUNCTION ARGUMENT...`; not a test module itself."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -61,12 +62,21 @@ def agree(folder: str) -> None:
     import numpy as np
     from mindspore import Parameter, Tensor
 
+    from mindaudio_ext.config import make_config
     from mindaudio_ext.device import set_up_device
-    from mindaudio_ext.train.distributed import Average, connect
+    from mindaudio_ext.errors import InputError
+    from mindaudio_ext.train.distributed import Average, agreed_config, connect
 
     set_up_device("CPU", 0, 1)
     ranks = connect()
     number = ranks.rank
+    own = {"batch_size": 12, "seed": 5 + number, "epochs": 7 + number, "test_sets": [f"test{number}"]}
+    agreed = agreed_config(make_config(own, "own"), ranks)
+    try:
+        agreed_config(make_config({"batch_size": 12, "lr": 0.001 * (1 + number)}, "own"), ranks)
+        other_config = ""
+    except InputError as error:
+        other_config = str(error)
     average = Average(ranks.size)
 
     @ms.jit
@@ -96,9 +106,27 @@ def agree(folder: str) -> None:
         "means": [mean.asnumpy().tolist() for mean in means],
         "parameters": [parameter.asnumpy().tolist() for parameter in parameters],
         "refused": refused,
+        "agreed": [agreed.seed, agreed.epochs, *agreed.test_sets],
+        "other_config": other_config,
     }
     (Path(folder) / f"{number}.json").write_text(json.dumps(result))
     ranks.wait()
+
+
+def train(sets: str, *configs: str) -> None:
+    """Trains by each config, beside it; each rank with another seed."""
+    from mindaudio_ext.config import read_resolved
+    from mindaudio_ext.device import set_up_device
+
+    set_up_device("CPU", 0, 1)
+    from mindaudio_ext.train.distributed import connect
+    from mindaudio_ext.train.loop import Trainer
+
+    ranks = connect()
+    for path in map(Path, configs):
+        config = dataclasses.replace(read_resolved(path), seed=ranks.rank)
+        folders = {"train_dir": Path(sets, "train"), "valid_dir": Path(sets, "dev"), "expdir": path.with_suffix("")}
+        Trainer(config, **folders, ranks=ranks).run()
 
 
 def part() -> None:

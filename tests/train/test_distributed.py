@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from test_launch import run
 
-from mindaudio_ext.train.distributed import Ranks
+from mindaudio_ext.config import make_config
+from mindaudio_ext.errors import InputError
+from mindaudio_ext.train.distributed import Ranks, agreed_config
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,19 @@ def test_all_have_the_parameters_of_rank_0(results):
 
 def test_a_rank_with_another_model_is_named(results):
     assert [result["refused"] for result in results] == ["rank 1 has other parameters than rank 0"] * 3
+
+
+def test_all_have_the_config_of_rank_0(results):
+    """Its seed, and what a training may change; anything else must be the same."""
+    assert [result["agreed"] for result in results] == [[5, 7, "test0"]] * 3
+    refused = ["", *(f"lr: {0.001 * (1 + rank)} on rank {rank}, 0.001 on rank 0; expected the same" for rank in (1, 2))]
+    assert [result["other_config"] for result in results] == refused
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    config = make_config({"batch_size": 4}, "test")
+    with pytest.raises(InputError, match="batch_size: 4 crops a step cannot be shared among 3 processes"):
+        agreed_config(config, Ranks(0, 3))
 
 
 @pytest.mark.slow

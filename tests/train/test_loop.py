@@ -16,9 +16,7 @@ import pytest
 from mindspore import load_checkpoint
 
 from mindaudio_ext.config import load_config, save_config
-from mindaudio_ext.data.audio import write_wav
-from mindaudio_ext.data.kaldi_dir import write_data_dir
-from mindaudio_ext.data.mindrecord import dump, read_manifest
+from mindaudio_ext.data.mindrecord import read_manifest
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.train import loop
 from mindaudio_ext.train.loop import Trainer
@@ -35,30 +33,6 @@ TINY = (
 @pytest.fixture(autouse=True)
 def lines(caplog):
     caplog.set_level(logging.INFO, "train")
-
-
-@pytest.fixture(scope="module")
-def sets(tmp_path_factory):
-    """Mixtures of a low and a high tone."""
-    folder = tmp_path_factory.mktemp("sets")
-    rng = np.random.default_rng(0)
-    for name, n_utts in (("train", 8), ("dev", 3)):
-        paths, lengths = {"mix": {}, "s1": {}, "s2": {}}, {}
-        for i in range(n_utts):
-            key, length = f"utt{i}", 2000 + 37 * i
-            low, high = (
-                0.3 * np.sin(2 * np.pi * rng.uniform(*band) * np.arange(length) / 8000)
-                for band in ((100, 300), (1500, 2500))
-            )
-            for part, value in (("mix", low + high), ("s1", low), ("s2", high)):
-                paths[part][key] = str(folder / name / f"{key}_{part}.wav")
-                write_wav(paths[part][key], value.astype(np.float32), 8000)
-            lengths[key] = length
-        write_data_dir(
-            folder / "data" / name, mixtures=paths["mix"], sources=[paths["s1"], paths["s2"]], num_samples=lengths
-        )
-        dump(folder / "data" / name, folder / "dump" / name)
-    return folder / "dump"
 
 
 def trainer(sets, expdir, options):
