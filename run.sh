@@ -8,7 +8,11 @@ set -euo pipefail
 
 stage=0                         # first stage to run, 0-5
 stop_stage=5                    # last stage to run
-ngpu=1                          # devices to train on; on a CPU, processes
+ngpu=1                          # devices to train on, of each machine; on a CPU, processes
+num_nodes=1                     # machines to train on; stage 2 is started on each of them
+node_rank=0                     # this machine among them, from 0
+master_addr=                    # address of machine 0, for several
+master_port=                    # a port of machine 0, the next one is used too; for one machine a free one when empty
 nj=2                            # CPU jobs for data, dump, decode and score
 config=conf/mini.yaml           # the recipe's config; looked for here, in the recipe, in the root
 expdir=                         # experiment folder; exp/<name of the config> in the recipe's folder when empty
@@ -63,7 +67,10 @@ option_hidden=(data nj sample_rate num_spks debug)
 if ((stage > 5)); then die "--stage $stage: the stages are 0 to 5" 2; fi
 if ((stage > stop_stage)); then die "--stage $stage comes after --stop_stage $stop_stage: nothing to do" 2; fi
 if ((nj < 1)); then die "--nj must be at least 1" 2; fi
-if ((ngpu != 1)); then die "--ngpu $ngpu: training takes one device so far; several (msrun) are not supported yet" 2; fi
+if ((ngpu < 1 || num_nodes < 1)); then die "--ngpu and --num_nodes must be at least 1" 2; fi
+if ((ngpu * num_nodes > 1)) && [[ -n $device_id ]]; then
+    die "--device_id $device_id: picks the card when one is used; --ngpu $ngpu takes the cards from 0 on" 2
+fi
 if [[ -n $recipe && ! -d $recipe ]]; then die "--recipe $recipe is not a folder" 2; fi
 recipe=$(CDPATH='' cd -- "${recipe:-$root}" && pwd)
 config_path=$(find_file "$config" "${config_folders[@]}" "$recipe" "$root") || die "--config $config: no such file here, in $recipe or in $root" 2
@@ -152,7 +159,14 @@ if in_stage 2 "train"; then
     done
     stage_reads "$dump/$train_set, $dump/$valid_set"
     stage_writes "$expdir/{config.yaml,train.log,history.jsonl,model.json,checkpoints}"
-    run_stage python -m mindaudio_ext.bin.train --config "$resolved" --train "$dump/$train_set" \
+    launch=()
+    if ((ngpu * num_nodes > 1)); then
+        stage_writes "$expdir/log: what each process says"
+        launch=(mindaudio_ext.bin.launch --ngpu "$ngpu" --num_nodes "$num_nodes" --node_rank "$node_rank"
+            ${master_addr:+--master_addr "$master_addr"} ${master_port:+--master_port "$master_port"}
+            --log_dir "$expdir/log")
+    fi
+    run_stage python -m "${launch[@]}" mindaudio_ext.bin.train --config "$resolved" --train "$dump/$train_set" \
         --valid "$dump/$valid_set" --expdir "$expdir" "${debug_flag[@]}"
     stage_done
 fi

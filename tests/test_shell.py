@@ -267,6 +267,8 @@ def test_engine_help_lists_the_data_scripts_options(engine, root):
         (["--stage", "3", "--stop_stage", "2"], ["nothing to do"]),
         (["--nj", "0"], ["--nj"]),
         (["--ngpu", "0"], ["--ngpu"]),
+        (["--num_nodes", "0"], ["--num_nodes"]),
+        (["--ngpu", "2", "--device_id", "1"], ["--device_id 1: picks the card when one is used"]),
         (["--config", "none.yaml"], ["none.yaml"]),
         (["--recipe", "nowhere"], ["nowhere is not a folder"]),
         (["--data_script", "local/none_data.sh"], ["local/none_data.sh", "--stage 1"]),
@@ -289,10 +291,33 @@ def test_engine_names_the_stage_of_what_is_missing(engine, root):
     (engine.cwd / "my model.ckpt").touch()
     assert engine(*given).returncode == 0
     assert "'--model_path' 'my model.ckpt'" in engine.log.read_text()
-    assert_refused(engine("--ngpu", "2"), "msrun")
     before = (root / "exp" / "mini" / "config.yaml").stat().st_mtime_ns
     assert engine(*given, "--train_args", "cal_sdr=true").returncode == 0
     assert (root / "exp" / "mini" / "config.yaml").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("options", "command"),
+    [
+        ("", "train --config"),
+        (
+            "--ngpu 2",
+            "launch --ngpu 2 --num_nodes 1 --node_rank 0 --log_dir {exp}/log mindaudio_ext.bin.train --config",
+        ),
+        (
+            "--num_nodes 2 --node_rank 1 --master_addr 10.0.0.1 --master_port 8118",
+            "launch --ngpu 1 --num_nodes 2 --node_rank 1 --master_addr 10.0.0.1 --master_port 8118 "
+            "--log_dir {exp}/log mindaudio_ext.bin.train --config",
+        ),
+    ],
+)
+def test_engine_trains_in_one_process_or_launches_several(engine, root, options, command):
+    assert engine().returncode == 0
+    engine.log.unlink()
+    result = engine("--stage", "2", "--stop_stage", "2", *options.split())
+    assert result.returncode == 0, result.stderr
+    (line,) = [line for line in engine.log.read_text().splitlines() if "mindaudio_ext.bin.train" in line]
+    assert line.replace("'", "").startswith(f"-m mindaudio_ext.bin.{command.format(exp=root / 'exp/mini')} ")
 
 
 @pytest.mark.parametrize(("status", "expected"), [("2", 2), ("1", 1), ("137", 1)])

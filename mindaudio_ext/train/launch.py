@@ -23,7 +23,7 @@ from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import write_text
 
 LAUNCHER = "MINDAUDIO_EXT_LAUNCHER"  # the environment variable with this process's id
-STOP_SECONDS = 120  # what the ranks have to save and end after SIGTERM or SIGINT
+STOP_SECONDS = 50  # what the ranks have to save and end after SIGTERM or SIGINT; run.sh waits for 60
 _SETTLE_SECONDS = 20  # what the scheduler has to see the ranks of other machines off
 _LOOK_SECONDS = 0.2
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
