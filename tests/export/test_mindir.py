@@ -2,14 +2,18 @@
 
 import hashlib
 import json
+import re
 
 import numpy as np
 import pytest
-from tiny_experiment import files_of, make_data, make_experiment
+from tiny_experiment import BASE, files_of, make_data, make_experiment
 
 from mindaudio_ext.bin.export import main
+from mindaudio_ext.config import load_config, save_config
 from mindaudio_ext.export import mindir, prove
 from mindaudio_ext.export.prove import Fidelity, Parity, Segment
+from mindaudio_ext.models.checkpoint import save_parameters
+from mindaudio_ext.models.tasnet import build_model
 
 GRAPHS = ["tiny_0.25s_host.mindir", "tiny_0.25s_ascend.mindir"]
 
@@ -121,6 +125,25 @@ def test_a_graph_that_differs_fails_with_the_figure(tmp_path, monkeypatch, capsy
     error = capsys.readouterr().err
     assert "tiny_0.25s_ascend.mindir does not compute what the checkpoint does: 1 utterances: SI-SNR" in error
     assert files_of(tmp_path / "tiny" / "export") == {}
+
+
+def test_a_model_with_other_operators_has_a_host_graph_alone(tmp_path, capsys):
+    config = load_config(
+        BASE,
+        None,
+        ["model=mindaudio.tasnet model_conf.hidden_size=6 model_conf.num_layers=1", "n_filters=8 kernel_size=16"],
+    )
+    save_config(config, tmp_path / "tiny" / "config.yaml")
+    save_parameters(build_model(config), tmp_path / "tiny" / "checkpoints" / "best.ckpt")
+    make_data(tmp_path / "test", {"a": 1601})
+    with pytest.raises(SystemExit) as status:
+        run(tmp_path, "--export_segment", "0.25", "--export_targets", "ascend")
+    assert status.value.code == 2
+    assert re.search(r"tiny_0.25s_ascend.mindir: operator \w+ is not one for Ascend", capsys.readouterr().err)
+    assert graphs_of(tmp_path) == set()
+    run(tmp_path, "--export_segment", "0.25", "--export_targets", "host")
+    (graph,) = manifest_of(tmp_path)["graphs"]
+    assert (graph["separator"], graph["operators"]["LSTM"]) == ("mindaudio.tasnet", 1)
 
 
 def test_parity_is_relative_to_the_peak():
