@@ -29,3 +29,15 @@ def test_against_asteroid_without_asteroid(tmp_path):
     assert result.returncode == 2
     assert result.stderr.endswith("is missing; tools/bench/setup_asteroid.sh makes it\n")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_data():
+    options = ["--hours", "0.02", "--steps", "1"]
+    result = subprocess.run([sys.executable, BENCH / "data.py", *options], check=True, capture_output=True, text=True)
+    assert re.findall(r"^(dump, nj 1|loader|loader, dynamic mixing|training step)\b", result.stdout, re.MULTILINE) == [
+        "dump, nj 1",
+        *["loader"] * 2,
+        "training step",
+        *["loader"] * 2,
+    ]

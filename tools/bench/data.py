@@ -105,21 +105,19 @@ def time_step(config: Config, steps: int) -> float:
     from mindaudio_ext.device import set_up_device
 
     set_up_device(config.device_target, config.device_id)
-    from mindspore import Tensor
-
+    from mindaudio_ext.data.dataset import Batch
     from mindaudio_ext.models.tasnet import build_model
-    from mindaudio_ext.train.step import make_optimizer, make_train_step
+    from mindaudio_ext.train.step import TrainStep
 
-    model = build_model(config)
-    step = make_train_step(model, make_optimizer(config, model), num_spks=config.num_spks, clip_norm=config.clip_norm)
+    step = TrainStep(config, build_model(config))
     length = round(config.segment * config.sample_rate)
     rng = np.random.default_rng(0)
     sources = (0.1 * rng.standard_normal((config.batch_size, config.num_spks, length))).astype(np.float32)
-    batch = Tensor(sources.sum(axis=1)), Tensor(sources), Tensor(np.full(config.batch_size, length, np.int32))
+    batch = Batch(sources.sum(axis=1), sources, np.full(config.batch_size, length, np.int32))
     for number in range(WARM_UP + steps):
         if number == WARM_UP:
             started = time.monotonic()
-        float(step(*batch)[0])
+        step(batch, config.lr)
     rate = steps * config.batch_size * config.segment / (time.monotonic() - started)
     print(f"training step of the config: {rate:.2f} s of audio a second", flush=True)
     return rate
