@@ -84,7 +84,7 @@ def time_loader(folder: Path, config: Config, *, dynamic_mixing: bool) -> float:
     started = time.monotonic()
     memory = []
     for number, _ in enumerate(batches.epoch(1)):
-        if number % (len(batches) // 4) == 0:
+        if number % max(1, len(batches) // 4) == 0:
             memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     rate = len(batches) * config.batch_size * config.segment / (time.monotonic() - started)
     name = f"loader{', dynamic mixing' * dynamic_mixing}"
