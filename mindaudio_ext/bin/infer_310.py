@@ -117,8 +117,9 @@ def _report(result: Result, kit: Kit, work: Work, what: str) -> None:
     print(
         f"{name}: {result.n_scored} scored of {result.n_utts}, chunks joined, {what}: {os.path.relpath(work.results)}"
     )
-    scores = kit.scores.get(name)
-    known = f"{scores['si_snri']:.2f} dB ({scores['utterances']} utterances)" if scores else "not known"
+    scores = kit.scores.get(name, {})
+    same = scores.get("utterances") == result.n_utts  # another set may have this one's name
+    known = f"{scores['si_snri']:.2f} dB ({result.n_utts} utterances)" if same else "not known"
     print(f"{name}: the checkpoint on whole utterances (stage 4): {known}")
     print(f"Average SISNR improvement: {round(result.si_snri, 2) + 0.0:.2f}")  # never -0.00
 

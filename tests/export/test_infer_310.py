@@ -161,6 +161,9 @@ def test_a_librimix_folder_is_a_test_set_too(folder, fake_backend, capsys):
     out = capsys.readouterr().out
     assert "dev: 2 scored of 2" in out
     assert "dev: the checkpoint on whole utterances (stage 4): not known" in out
+    (folder / "min" / "dev").rename(folder / "min" / "test")  # the name of a set with scores, but not that set
+    infer_310(folder, "y", "--backend", "host", test="min/test")
+    assert "test: the checkpoint on whole utterances (stage 4): not known" in capsys.readouterr().out
 
 
 def test_the_checkpoint_over_the_same_chunks(folder, capsys):
