@@ -69,15 +69,28 @@ class Config:
     batch_size: int = _key(low=1, high=_LARGEST_SIZE)
     dynamic_mixing: bool = _key()
     speed_perturb: float = _key(low=0, high=0.2)
+    accum_steps: int = _key(low=1)
+    init_from: str | None = _key()
+    precision: str = _key(choices=("float32", "float16"))
+    recompute: bool = _key()
+    si_snr_clamp: float | None = _key()
     optimizer: str = _key(choices=("adam", "sgd"))
     lr: float = _key(above=0)
     weight_decay: float = _key(low=0)
     momentum: float = _key(low=0, below=1)
     clip_norm: float = _key(above=0)
-    scheduler: str = _key(choices=("constant", "plateau", "exponential", "linear"))
+    scheduler: str = _key(choices=("constant", "plateau", "exponential", "milestones", "linear"))
     scheduler_conf: dict[str, Any]
+    early_stop: int | None = _key(low=1)
+    ema_decay: float = _key(low=0, below=1)
+    average_best: int = _key(low=1, high=1000)
+    max_skipped: int = _key(low=1)
+    explosion_margin: float = _key(above=0)
+    max_rollbacks: int = _key(low=0)
     log_interval: int = _key(low=1)
     save_every: int = _key(low=1)
+    examples_every: int = _key(low=0)
+    decode_checkpoint: str = _key(choices=("best", "average"))
     model_path: str | None = _key()
     cal_sdr: bool = _key()
     export_segment: tuple[float, ...] = _key(above=0, high=600)
@@ -105,18 +118,26 @@ ALIASES = {
 }
 
 # The options of each scheduler; the resolved config has all of them.
+_WARMUP = {"warmup_steps": (Option("int", 0), Limits(low=0))}
 SCHEDULER_OPTIONS: dict[str, dict[str, tuple[Option, Limits]]] = {
-    "constant": {},
+    "constant": _WARMUP,
     "plateau": {
         "factor": (Option("float", 0.5), Limits(above=0, below=1)),
         "patience": (Option("int", 3), Limits(low=1)),
+        **_WARMUP,
     },
     "exponential": {
         "factor": (Option("float", 0.98), Limits(above=0, high=1)),
         "every": (Option("int", 2), Limits(low=1)),
+        **_WARMUP,
+    },
+    "milestones": {
+        "factor": (Option("float", 0.5), Limits(above=0, below=1)),
+        "epochs": (Option("list[int]", [15, 45, 75]), Limits(low=2)),
+        **_WARMUP,
     },
     "linear": {
-        "warmup_steps": (Option("int", 0), Limits(low=0)),
+        **_WARMUP,
         "final_factor": (Option("float", 0.0), Limits(low=0, high=1)),
     },
 }
@@ -167,6 +188,7 @@ _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 _OPTIONS_OF = {"separator_conf": "separator", "scheduler_conf": "scheduler", "model_conf": "model"}
 # Keys that came later, and what the configs of older experiments mean without them.
 _BEFORE = {
+<<<<<<< HEAD
     "model": "tasnet",
     "dynamic_mixing": False,
     "speed_perturb": 0.0,
@@ -175,6 +197,13 @@ _BEFORE = {
     "export_targets": ["host", "ascend"],
     "export_utterances": 20,
 }
+=======
+    "model": "tasnet", "dynamic_mixing": False, "speed_perturb": 0.0, "save_every": 200, "accum_steps": 1,
+    "init_from": None, "precision": "float32", "recompute": False, "si_snr_clamp": None, "early_stop": None,
+    "ema_decay": 0.0, "average_best": 1, "max_skipped": 20, "explosion_margin": 10.0, "max_rollbacks": 3,
+    "examples_every": 0, "decode_checkpoint": "best",
+}  # fmt: skip
+>>>>>>> 667ef95 (Training looks after itself: rollback, schedules, averages, accumulation, half precision, recompute; curves, TensorBoard, examples)
 _FOLDER_NAME = re.compile(r"\w[\w.-]*")
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -235,8 +264,13 @@ def save_config(config: Config, path: str | os.PathLike) -> None:
 # What a finished part of a training does not depend on, and so may be changed afterwards.
 FREE_KEYS = {
     "epochs", "cv_maxlen", "test_sets", "train_name", "test_name", "corpus_dir", "dump_dir", "log_interval",
+<<<<<<< HEAD
     "save_every", "model_path", "cal_sdr", "export_segment", "export_batch", "export_targets", "export_utterances",
     "device_target", "device_id",
+=======
+    "save_every", "early_stop", "max_rollbacks", "examples_every", "decode_checkpoint", "model_path", "cal_sdr",
+    "export_segment", "device_target", "device_id",
+>>>>>>> 667ef95 (Training looks after itself: rollback, schedules, averages, accumulation, half precision, recompute; curves, TensorBoard, examples)
 }  # fmt: skip
 
 
@@ -420,7 +454,7 @@ def _options(
             values[name] = _convert(given[name].value, _type_of(option.annotation), limits, given[name].where)
         elif option.default is REQUIRED:
             raise InputError(f"{mapping}.{name} is missing: {owner} has no default for it")
-        elif isinstance(option.default, (str, int, float, types.NoneType)):
+        elif isinstance(option.default, (str, int, float, list, types.NoneType)):
             values[name] = option.default
     return values
 
@@ -428,6 +462,8 @@ def _options(
 def _type_of(annotation: str) -> Any:
     """Gives the type a plain annotation (`int | None`, `Literal[...]`) names, Any for all others."""
     names = {"int": int, "float": float, "str": str, "bool": bool, "None": types.NoneType}
+    if annotation == "list[int]":
+        return list[int]
     literal = re.fullmatch(r"(?:typing\.)?Literal\[(.*)\]", annotation)
     if literal:
         return typing.Literal[ast.literal_eval(f"({literal[1]},)")]
@@ -450,6 +486,11 @@ def _check_together(merged: Mapping[str, _Entry]) -> None:
         raise InputError(f"{merged['valid_set'].where}: is the train_set too ({merged['train_set'].value})")
     if merged["speed_perturb"].value and not merged["dynamic_mixing"].value:
         raise InputError(f"{merged['speed_perturb'].where}: only dynamic_mixing changes speeds, and it is false")
+    batch_size, accum_steps = merged["batch_size"].value, merged["accum_steps"].value
+    if batch_size % accum_steps:
+        raise InputError(f"{merged['accum_steps'].where}: must divide batch_size ({batch_size}), got {accum_steps}")
+    if merged["decode_checkpoint"].value == "average" and merged["average_best"].value == 1:
+        raise InputError(f"{merged['decode_checkpoint'].where}: there is no average while average_best is 1")
     if stride is not None and stride > kernel_size:
         raise InputError(f"{merged['stride'].where}: must be at most kernel_size ({kernel_size}), got {stride}")
     lengths = [("segment", merged["segment"].value)]
@@ -484,8 +525,15 @@ def _convert(value: Any, hint: Any, limits: Limits, where: str) -> Any:
         return value
     if typing.get_origin(hint) is typing.Literal:
         return _choose(value, typing.get_args(hint), where)
+<<<<<<< HEAD
     if typing.get_origin(hint) is tuple:
         return _several(value, typing.get_args(hint)[0], limits, where)
+=======
+    if hint == tuple[str, ...]:
+        return _names(value, limits, where)
+    if hint == list[int]:
+        return _whole_numbers(value, limits, where)
+>>>>>>> 667ef95 (Training looks after itself: rollback, schedules, averages, accumulation, half precision, recompute; curves, TensorBoard, examples)
     kinds = typing.get_args(hint) or (hint,)
     if value is None and types.NoneType in kinds:
         return None
@@ -559,6 +607,7 @@ def _choose(value: Any, choices: Sequence[Any], where: str) -> Any:
     raise InputError(f"{where}: expected one of {', '.join(map(str, choices))}, got {value!r}{reason}")
 
 
+<<<<<<< HEAD
 def _several(value: Any, kind: type, limits: Limits, where: str) -> tuple[Any, ...]:
     """Gives a list of names or numbers, or one alone, as a tuple."""
     word = {str: "name", float: "number"}[kind]
@@ -569,3 +618,20 @@ def _several(value: Any, kind: type, limits: Limits, where: str) -> tuple[Any, .
     if len(set(values)) < len(values):
         raise InputError(f"{where}: a {word} is given twice in {values}")
     return tuple(values)
+=======
+def _names(value: Any, limits: Limits, where: str) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names:
+        raise InputError(f"{where}: expected a name or a list of names, got {_kind(value)}")
+    for name in names:
+        _convert(name, str, limits, where)
+    if len(set(names)) < len(names):
+        raise InputError(f"{where}: a name is given twice in {names}")
+    return tuple(names)
+
+
+def _whole_numbers(value: Any, limits: Limits, where: str) -> list[int]:
+    if not isinstance(value, list):
+        raise InputError(f"{where}: expected a list of whole numbers, got {_kind(value)}")
+    return [_convert(number, int, limits, where) for number in value]
+>>>>>>> 667ef95 (Training looks after itself: rollback, schedules, averages, accumulation, half precision, recompute; curves, TensorBoard, examples)

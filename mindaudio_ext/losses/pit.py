@@ -3,7 +3,7 @@
 from itertools import permutations
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
 from mindaudio_ext.losses.si_snr import pairwise_si_snr
 
@@ -13,6 +13,7 @@ class PITLoss(nn.Cell):
 
     Args:
         n_src: number of sources, C. All C! permutations are tried.
+        clamp: dB; what an example reaches counts up to here. None: no limit.
 
     Inputs:
         estimates: [B, C, T].
@@ -23,15 +24,19 @@ class PITLoss(nn.Cell):
         A scalar.
     """
 
-    def __init__(self, n_src: int) -> None:
+    def __init__(self, n_src: int, clamp: float | None = None) -> None:
         super().__init__()
+        self.clamp = clamp
         self.n_pairs = n_src * n_src
         self.permutations = Tensor(_permutation_matrix(n_src).T)  # [C * C, C!]
 
     def construct(self, estimates: Tensor, references: Tensor, lengths: Tensor) -> Tensor:
         scores = pairwise_si_snr(estimates, references, lengths)  # [B, C, C]
         means = (scores.reshape(-1, self.n_pairs, 1) * self.permutations).sum(1)  # [B, C!]
-        return -means.max(axis=1).mean()
+        best = means.max(axis=1)  # [B]
+        if self.clamp is not None:
+            best = ops.minimum(best, self.clamp)
+        return -best.mean()
 
 
 def _permutation_matrix(n_src: int) -> np.ndarray:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import mindspore as ms
+import numpy as np
 from mindspore import Parameter, ops
 
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import atomic_path
+from mindaudio_ext.train.step import StepResult
 
 PROGRESS = "progress"
 
@@ -29,6 +31,9 @@ class Progress:
         losses: of the running epoch's applied steps, dB.
         grad_norms: of the same steps.
         skipped: steps of the running epoch that were not applied.
+        skipped_in_a_row: the newest steps that were not applied, since the last that was or the last rollback.
+        watched_from: how many of `losses` are from before the last rollback.
+        rollbacks: how often the training returned to its best parameters.
         data: a digest of each set, by the set's folder.
     """
 
@@ -37,7 +42,39 @@ class Progress:
     losses: list[float] = dataclasses.field(default_factory=list)
     grad_norms: list[float] = dataclasses.field(default_factory=list)
     skipped: int = 0
+    skipped_in_a_row: int = 0
+    watched_from: int = 0
+    rollbacks: int = 0
     data: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def count(self, result: StepResult) -> None:
+        """Counts a step."""
+        self.step += 1
+        if result.applied:
+            self.losses.append(result.loss)
+            self.grad_norms.append(result.grad_norm)
+            self.skipped_in_a_row = 0
+        else:
+            self.skipped += 1
+            self.skipped_in_a_row += 1
+
+    def note_rollback(self) -> None:
+        """Begins to watch for explosions anew."""
+        self.rollbacks += 1
+        self.skipped_in_a_row, self.watched_from = 0, len(self.losses)
+
+    def next_epoch(self, *, valid_loss: float, valid_si_snri: float, lr: float) -> "Progress":
+        """Gives the progress at the beginning of the next epoch, with an entry for this one in the history."""
+        entry = {
+            "epoch": len(self.history) + 1,
+            "train_loss": float(np.mean(self.losses)) if self.losses else None,
+            "valid_loss": valid_loss,
+            "valid_si_snri": valid_si_snri,
+            "lr": lr,
+            "grad_norm": float(np.mean(self.grad_norms)) if self.losses else None,
+            "skipped_steps": self.skipped,
+        }
+        return Progress(history=[*self.history, entry], rollbacks=self.rollbacks, data=self.data)
 
 
 class StateFiles:
@@ -50,12 +87,20 @@ class StateFiles:
     def __init__(self, folder: Path) -> None:
         self.last, self.previous = folder / "last.ckpt", folder / "previous.ckpt"
 
+    def found(self) -> bool:
+        """Whether there is a state, whole or not."""
+        return self.last.is_file() or self.previous.is_file()
+
     def save(self, parameters: Sequence[Parameter], progress: Progress) -> None:
         """Writes the state; a kill at any moment leaves the one before it whole."""
         tensors = [{"name": parameter.name, "data": parameter} for parameter in parameters]
         facts = json.dumps(dataclasses.asdict(progress))
         with atomic_path(self.last) as temporary:
-            ms.save_checkpoint(tensors, str(temporary), append_dict={PROGRESS: facts}, crc_check=True)
+            try:
+                ms.save_checkpoint(tensors, str(temporary), append_dict={PROGRESS: facts}, crc_check=True)
+            except OSError as error:  # MindSpore's own temporary file, and an error that names none
+                temporary.with_suffix(".tmp").unlink(missing_ok=True)
+                raise OSError(error.errno, error.strerror, str(self.last)) from error
             if self.last.is_file():
                 os.replace(self.last, self.previous)
 

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections import deque
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -91,3 +92,21 @@ def duration(seconds: float) -> str:
     if hours < 1:
         return f"{minutes} min"
     return f"{hours} h {minutes % 60} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
+
+
+def log_epoch(entry: dict[str, Any], epochs: int, *, best: bool) -> None:
+    """Writes an epoch's line.
+
+    Args:
+        entry: of the history, with times.
+        epochs: in all.
+        best: whether its validation is the best so far.
+    """
+    shown = {key: float("nan") if value is None else value for key, value in entry.items()}
+    log.info(
+        "epoch %d of %d: train loss %.2f, valid loss %.2f, valid SI-SNRi %.2f dB%s, gradient norm %.2f, lr %.2g, "
+        "%.0f s, %.1f s of audio a second%s",
+        *(shown["epoch"], epochs, shown["train_loss"], shown["valid_loss"], shown["valid_si_snri"]),
+        *(" (best)" * best, shown["grad_norm"], shown["lr"], shown["seconds"], shown["audio_seconds_per_second"]),
+        f", {entry['skipped_steps']} steps skipped" * bool(entry["skipped_steps"]),
+    )

@@ -164,6 +164,11 @@ def agreed_config(config: Config, ranks: Ranks) -> Config:
             f"batch_size: {config.batch_size} crops a step cannot be shared among {ranks.size} processes; "
             f"give a multiple of {ranks.size}"
         )
+    if config.batch_size // ranks.size % config.accum_steps:
+        raise InputError(
+            f"accum_steps: {config.accum_steps} does not divide the {config.batch_size // ranks.size} crops of each of "
+            f"{ranks.size} processes"
+        )
     mine = json.loads(json.dumps(dataclasses.asdict(config)))
     first = ranks.from_first(mine)
     for key in mine.keys() - FREE_KEYS - {"seed"}:

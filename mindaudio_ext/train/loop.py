@@ -7,27 +7,32 @@ ranks train as one does: each takes its share of every batch and of the validati
 import dataclasses
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import mindspore as ms
-import numpy as np
+from mindspore import nn
 
 from mindaudio_ext.config import Config, refuse_other_training, save_config
 from mindaudio_ext.data.dataset import TrainBatches
 from mindaudio_ext.data.mindrecord import Manifest, check_mindrecord
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.models.checkpoint import save_parameters
+from mindaudio_ext.models.checkpoint import load_parameters, save_parameters
 from mindaudio_ext.models.tasnet import build_model
 from mindaudio_ext.models.whole import WholeUtterance
+from mindaudio_ext.train.average import average_best
+from mindaudio_ext.train.charts import Charts
 from mindaudio_ext.train.checkpoint import Progress, StateFiles
-from mindaudio_ext.train.display import StepDisplay
+from mindaudio_ext.train.display import StepDisplay, duration, log_epoch
 from mindaudio_ext.train.distributed import Average, Ranks, agreed_config
+from mindaudio_ext.train.estimate import measure_step
 from mindaudio_ext.train.experiment import Experiment, Times
-from mindaudio_ext.train.schedule import learning_rate
+from mindaudio_ext.train.guard import best_loss, find_explosion, is_exploded
+from mindaudio_ext.train.schedule import epochs_since_best, learning_rate
 from mindaudio_ext.train.step import TrainStep
 from mindaudio_ext.train.stop import Stopped, StopSignals
-from mindaudio_ext.train.validate import score_utterances, short_enough
+from mindaudio_ext.train.validate import N_EXAMPLES, mean_scores, score_utterances, short_enough, write_examples
 
 log = logging.getLogger("train")
 
@@ -71,17 +76,17 @@ class Trainer:
             speed_perturb=config.speed_perturb,
             share=self.ranks.share(config.batch_size),
         )
-        ms.set_seed(config.seed + self.ranks.rank)  # each has its own dropout; the parameters will be rank 0's
-        self.model = build_model(config)
+        self.states = StateFiles(self.experiment.checkpoints)
+        self.model = build_model(config) if self.states.found() else self._initial_model()
         self.whole = WholeUtterance(self.model)
         self.step = TrainStep(config, self.model, Average(self.ranks.size))
-        self.states = StateFiles(self.experiment.checkpoints)
 
     def run(self) -> None:
         """Trains up to `config.epochs` and leaves the experiment's files.
 
         Raises:
-            InputError: the saved state is damaged, or of another model or data.
+            InputError: the saved state is damaged, or of another model or data; or the training exploded more often
+                than `max_rollbacks`.
             Stopped: by SIGTERM or SIGINT; the state is saved.
         """
         self.progress = self._load()
@@ -89,17 +94,21 @@ class Trainer:
         if self.ranks.is_first:
             save_config(self.config, self.experiment.config)
             self._write_facts()
-        if len(self.progress.history) >= self.config.epochs:
+        if self._is_finished():
             log.info("already trained for %d epochs; nothing to do", len(self.progress.history))
             return
         if self.progress.history or self.progress.step:
             log.info("going on after epoch %d, step %d", len(self.progress.history), self.progress.step)
         if self.max_samples is not None:
             log.info("%s", describe_validation(self.valid, self.max_samples))
-        with StopSignals() as self.signals:
-            while len(self.progress.history) < self.config.epochs:
+        self._estimate()
+        folder = self.experiment.folder if self.ranks.is_first else None
+        with StopSignals() as self.signals, Charts(folder) as self.charts:
+            while not self._is_finished():
                 self._train()
                 self._finish_epoch()
+        if len(self.progress.history) < self.config.epochs:
+            log.info("no better validation for %d epochs: training ends early", self.config.early_stop)
 
     def _load(self) -> Progress:
         """Gives rank 0's progress and parameters to all."""
@@ -113,6 +122,29 @@ class Trainer:
         """The running epoch, counted from 1."""
         return len(self.progress.history) + 1
 
+    def _is_finished(self) -> bool:
+        history, patience = self.progress.history, self.config.early_stop
+        waited = epochs_since_best([past["valid_loss"] for past in history])
+        return len(history) >= self.config.epochs or (patience is not None and waited >= patience)
+
+    def _initial_model(self) -> nn.Cell:
+        """Makes the model a training begins with, the same each time; it is rank 0's that counts."""
+        ms.set_seed(self.config.seed)
+        model = build_model(self.config)
+        if self.config.init_from and self.ranks.is_first:
+            load_parameters(model, self.config.init_from)
+        return model
+
+    def _estimate(self) -> None:
+        """Says what the rest will cost, by a step that is undone."""
+        n_steps = len(self.batches) * (self.config.epochs - len(self.progress.history)) - self.progress.step
+        n_crops = self.config.batch_size // self.ranks.size
+        seconds, memory = measure_step(self.step, self.model, self.config, n_crops)
+        log.info(
+            "a step takes %.2f s; %d are left, %s without validation; %.2f GiB of memory in use at most so far",
+            *(seconds, n_steps, duration(n_steps * seconds), memory),
+        )
+
     def _train(self) -> None:
         """Does what is left of the running epoch's steps.
 
@@ -124,24 +156,24 @@ class Trainer:
             for batch in self.batches.epoch(self.epoch, start=progress.step):
                 rate = self._rate()
                 result = self.step(batch, rate)
-                progress.step += 1
-                if result.applied:
-                    progress.losses.append(result.loss)
-                    progress.grad_norms.append(result.grad_norm)
-                else:
-                    progress.skipped += 1
+                progress.count(result)
                 now = time.monotonic()
                 self.times.add(train=now - started)
                 display.show(result, rate, now - started)
+                self.charts.add_step((self.epoch - 1) * n_steps + progress.step, result, rate)
                 started = now
+                if reason := find_explosion(self.config, progress):
+                    self._roll_back(reason)
                 if progress.step % self.config.save_every == 0 or progress.step == n_steps:
                     self._save()
-                self._stop_if_told()
+                told = self._told()
+                if told is not None:
+                    self._stop(told)
 
     def _rate(self) -> float:
         """The learning rate of the next step, or of the last when the epoch is through."""
         n_steps = len(self.batches)
-        return learning_rate(
+        return 0.5**self.progress.rollbacks * learning_rate(
             self.config,
             step=(self.epoch - 1) * n_steps + min(self.progress.step, n_steps - 1),
             steps_per_epoch=n_steps,
@@ -149,33 +181,27 @@ class Trainer:
         )
 
     def _finish_epoch(self) -> None:
-        """Validates, and keeps the parameters if they are the best."""
+        """Validates, keeps the parameters if they are the best, and saves."""
         started = time.monotonic()
-        valid_loss, valid_si_snri = self._validate()
-        self.times.add(valid=time.monotonic() - started)
-        past, losses = self.progress.history, self.progress.losses
-        entry = {
-            "epoch": self.epoch,
-            "train_loss": float(np.mean(losses)) if losses else None,
-            "valid_loss": valid_loss,
-            "valid_si_snri": valid_si_snri,
-            "lr": self._rate(),
-            "grad_norm": float(np.mean(self.progress.grad_norms)) if losses else None,
-            "skipped_steps": self.progress.skipped,
-        }
-        improved = all(valid_loss < before["valid_loss"] for before in past)
-        self.progress = Progress(history=[*past, entry], data=self.data)
-        self.times.next_epoch()
+        with self.step.averaged():
+            scores, told = self._validate()
+            if told is None:
+                self.times.add(valid=time.monotonic() - started)
+                self._end_epoch(scores)
+        if told is not None:
+            self._stop(told)
+        *past, entry = self.progress.history
+        log_epoch(self._history()[-1], self.config.epochs, best=entry["valid_loss"] < best_loss(past))
+        if is_exploded(self.config, valid_loss=entry["valid_loss"], history=past):
+            self._roll_back(f"the validation loss is {entry['valid_loss']:.2f} dB, the best was {best_loss(past):.2f}")
+        self._save()
         if self.ranks.is_first:
-            if improved:  # before the state: a kill in between repeats the validation and writes it again
-                save_parameters(self.model, self.experiment.best)
-            self._save()
             self._write_facts()
-        _log_epoch(self._history()[-1], self.config.epochs, improved)
+            self.charts.add_epoch(self._history())
         self.ranks.wait()
 
-    def _validate(self) -> tuple[float, float]:
-        """Gives the mean loss and the mean SI-SNRi over the whole utterances of the validation set, in dB.
+    def _validate(self) -> tuple[list[tuple[float, float]], int | None]:
+        """Gives SI-SNR and SI-SNRi, dB, of the validation set's whole utterances, and the signal that ended it.
 
         The ranks take the next utterances together, one each, so that they can stop together.
         """
@@ -183,18 +209,60 @@ class Trainer:
         own = score_utterances(self.whole, self.valid, rows[self.ranks.rank :: size])
         scores: list[tuple[float, float]] = []
         for _ in range(0, len(rows), size):
-            scores += [score for score in self.ranks.gather(next(own, None)) if score is not None]
-            self._stop_if_told()
+            scores += [tuple(score) for score in self.ranks.gather(next(own, None)) if score is not None]
+            told = self._told()
+            if told is not None:
+                return scores, told
         assert len(scores) == len(rows)
-        reached, improvement = np.mean(scores, axis=0)
-        return -float(reached), float(improvement)
+        return scores, None
 
-    def _stop_if_told(self) -> None:
-        received = [number for number in self.ranks.gather(self.signals.received) if number is not None]
-        if not received:
+    def _end_epoch(self, scores: Sequence[tuple[float, float]]) -> None:
+        """Begins the next epoch, and writes what is to be kept of the model before the state that says so."""
+        valid_loss, valid_si_snri = mean_scores(scores)
+        past, rate = self.progress.history, self._rate()
+        self.progress = self.progress.next_epoch(valid_loss=valid_loss, valid_si_snri=valid_si_snri, lr=rate)
+        self.times.next_epoch()
+        if not self.ranks.is_first:
             return
+        if valid_loss < best_loss(past):
+            save_parameters(self.model, self.experiment.best)
+        if self.config.average_best > 1:
+            folder = self.experiment.checkpoints
+            average_best(self.model, self.progress.history, n_best=self.config.average_best, folder=folder)
+        epoch, every = len(self.progress.history), self.config.examples_every
+        if every and epoch % every == 0:
+            folder = self.experiment.folder / "examples" / f"epoch_{epoch}"
+            write_examples(self.whole, self.valid, sorted(self.valid_rows)[:N_EXAMPLES], folder)
+
+    def _roll_back(self, reason: str) -> None:
+        """Returns to the best parameters, or the initial ones, with half the rate."""
+        best = min(self.progress.history, key=lambda entry: entry["valid_loss"], default=None)
+        place = "the initial parameters" if best is None else f"the parameters of epoch {best['epoch']}"
+        if self.progress.rollbacks == self.config.max_rollbacks:
+            raise InputError(
+                f"epoch {self.epoch}, step {self.progress.step}: {reason}, after {self.progress.rollbacks} rollbacks "
+                "(max_rollbacks): training ends. Begin anew with a lower lr or clip_norm"
+                + (f"; {self.experiment.best} has {place}" if best else "")
+            )
+        source = self._initial_model()
+        if best is not None and self.ranks.is_first:
+            load_parameters(source, self.experiment.best)
+        self.step.restart(source)
+        self.ranks.share_parameters(self.step.state)
+        self.progress.note_rollback()
+        log.warning(
+            "epoch %d, step %d: %s; back to %s with half the rate (%d of %d times)",
+            *(self.epoch, self.progress.step, reason, place, self.progress.rollbacks, self.config.max_rollbacks),
+        )
+
+    def _told(self) -> int | None:
+        """The signal to stop by that any rank has received."""
+        received = [number for number in self.ranks.gather(self.signals.received) if number is not None]
+        return received[0] if received else None
+
+    def _stop(self, number: int) -> NoReturn:
         self._save()
-        stopped = Stopped(received[0])
+        stopped = Stopped(number)
         log.info(
             "%s at epoch %d, step %d of %d; the same command goes on from here",
             *(stopped, self.epoch, self.progress.step, len(self.batches)),
@@ -245,14 +313,3 @@ def _refuse_other_data(data: dict[str, str], ranks: Ranks) -> None:
     for (folder, digest), expected in zip(data.items(), first):
         if digest != expected:
             raise InputError(f"{folder}: not the data that rank 0 has; all machines need the same")
-
-
-def _log_epoch(entry: dict[str, Any], epochs: int, improved: bool) -> None:
-    shown = {key: float("nan") if value is None else value for key, value in entry.items()}
-    log.info(
-        "epoch %d of %d: train loss %.2f, valid loss %.2f, valid SI-SNRi %.2f dB%s, gradient norm %.2f, lr %.2g, "
-        "%.0f s, %.1f s of audio a second%s",
-        *(shown["epoch"], epochs, shown["train_loss"], shown["valid_loss"], shown["valid_si_snri"]),
-        *(" (best)" * improved, shown["grad_norm"], shown["lr"], shown["seconds"], shown["audio_seconds_per_second"]),
-        f", {entry['skipped_steps']} steps skipped" * bool(entry["skipped_steps"]),
-    )

@@ -28,6 +28,14 @@ class Optimizer(nn.Cell):
         self.parameters = ParameterTuple(parameters)
         self.weight_decay = weight_decay
 
+    def reset(self) -> None:
+        """Sets the state to that of a new optimizer; parameters stay."""
+        of_model = {parameter.name for parameter in self.parameters}
+        for state in self.get_parameters():
+            if state.name not in of_model:
+                is_power = state.name in ("beta1_power", "beta2_power")
+                ops.assign(state, ops.ones_like(state) if is_power else ops.zeros_like(state))
+
     def _penalised(self, gradient: Tensor, parameter: Parameter, applied: Tensor) -> Tensor:
         if self.weight_decay > 0:
             gradient = gradient + self.weight_decay * parameter

@@ -15,14 +15,17 @@ def learning_rate(config: Config, *, step: int, steps_per_epoch: int, valid_loss
         valid_losses: validation losses of the finished epochs.
     """
     conf = config.scheduler_conf
+    warmup, total = conf["warmup_steps"], config.epochs * steps_per_epoch
+    if step < warmup:
+        return config.lr * (step + 1) / warmup
     if config.scheduler == "plateau":
         return config.lr * conf["factor"] ** count_plateaus(valid_losses, patience=conf["patience"])
     if config.scheduler == "exponential":
         return config.lr * conf["factor"] ** (step // steps_per_epoch // conf["every"])
+    if config.scheduler == "milestones":
+        epoch = step // steps_per_epoch + 1
+        return config.lr * conf["factor"] ** sum(epoch >= milestone for milestone in conf["epochs"])
     if config.scheduler == "linear":
-        warmup, total = conf["warmup_steps"], config.epochs * steps_per_epoch
-        if step < warmup:
-            return config.lr * (step + 1) / warmup
         share = (step - warmup) / max(1, total - warmup)
         return config.lr * (1 - share * (1 - conf["final_factor"]))
     return config.lr
@@ -43,3 +46,12 @@ def count_plateaus(valid_losses: Sequence[float], *, patience: int) -> int:
             if waited == patience:
                 plateaus, waited = plateaus + 1, 0
     return plateaus
+
+
+def epochs_since_best(valid_losses: Sequence[float]) -> int:
+    """Counts the epochs after the best one.
+
+    >>> epochs_since_best([3.0, 2.0, 2.0, 2.5])
+    2
+    """
+    return len(valid_losses) - 1 - valid_losses.index(min(valid_losses)) if valid_losses else 0

@@ -5,6 +5,8 @@ import itertools
 import json
 import logging
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -25,8 +27,12 @@ from mindaudio_ext.train.validate import score_utterances
 
 BASE = Path(__file__).parents[2] / "conf/base.yaml"
 TINY = (
-    "n_filters=16 kernel_size=16 separator_conf.bottleneck_size=8 separator_conf.hidden_size=8 "
-    "separator_conf.chunk_size=20 separator_conf.n_blocks=1 segment=0.2 batch_size=2 lr=0.003 log_interval=2"
+    "n_filters=16 kernel_size=16 separator=rnn separator_conf.hidden_size=8 separator_conf.rnn_layers=2 "
+    "separator_conf.dropout=0.2 segment=0.2 batch_size=2 lr=0.003 log_interval=2"
+)
+DPRNN = (
+    "separator=dprnn separator_conf.bottleneck_size=8 separator_conf.hidden_size=8 separator_conf.chunk_size=20 "
+    "separator_conf.n_blocks=1"
 )
 
 
@@ -65,7 +71,12 @@ class Watched:
     def __init__(self, step, watch):
         self.step, self.watch, self.state, self.count = step, watch, step.state, 0
 
+    def __getattr__(self, name):
+        return getattr(self.step, name)
+
     def __call__(self, batch, rate):
+        if rate == 0:  # the measurement before the first step
+            return self.step(batch, rate)
         self.count += 1
         return self.step(self.watch(self.count, batch) or batch, rate)
 
@@ -89,7 +100,7 @@ def check_equal_trainings(whole, parts):
 
 @pytest.fixture(scope="module")
 def whole(sets, tmp_path_factory):
-    """Three epochs of four steps, never interrupted."""
+    """Three epochs of four steps, with dropout, never interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     trainer(sets, folder, "epochs=3").run()
     return folder
@@ -201,12 +212,11 @@ def test_a_batch_that_is_not_finite_is_skipped_and_counted(sets, tmp_path, caplo
     """The step leaves all parameters and all of the optimizer's state as they are."""
     states = []
 
-    def spoil_batch(count, batch):
-        states.append([p.asnumpy().copy() for p in training.step.state])
-        if count in (1, 3):
-            return dataclasses.replace(batch, mixture=np.full_like(batch.mixture, np.nan))
+    def watch(count, batch):
+        states.append([p.asnumpy().copy() for p in training.step.state if p.name != "dropout_count"])
+        return spoil_batches(1, 3)(count, batch)
 
-    training = watched(sets, tmp_path, "epochs=1", spoil_batch)
+    training = watched(sets, tmp_path, "epochs=1", watch)
     training.run()
     same = [all(np.array_equal(a, b) for a, b in zip(first, then)) for first, then in itertools.pairwise(states)]
     assert same == [True, False, True]
@@ -214,6 +224,117 @@ def test_a_batch_that_is_not_finite_is_skipped_and_counted(sets, tmp_path, caplo
     assert entry["skipped_steps"] == 2
     assert np.isfinite([entry["train_loss"], entry["valid_loss"], entry["grad_norm"]]).all()
     assert "epoch 1, step 3: loss nan, gradient norm nan; skipped" in caplog.text
+
+
+def spoil_batches(*numbers):
+    """Puts NaN into the batches of these numbers."""
+
+    def spoil_batch(count, batch):
+        if count in numbers:
+            return dataclasses.replace(batch, mixture=np.full_like(batch.mixture, np.nan))
+
+    return spoil_batch
+
+
+def test_an_explosion_goes_back_to_the_best_with_half_the_rate(sets, tmp_path, caplog):
+    """Steps 6 and 7 are not finite and one in a row is allowed: the eighth begins with the first epoch's parameters."""
+    starts = {}
+
+    def watch(count, batch):
+        starts[count] = training.model.trainable_params()[0].asnumpy().copy()
+        return spoil_batches(6, 7)(count, batch)
+
+    training = watched(sets, tmp_path, "epochs=2 max_skipped=1", watch)
+    training.run()
+    assert not np.array_equal(starts[7], starts[5])
+    assert np.array_equal(starts[8], starts[5])
+    assert (
+        "2 steps in a row were not finite; back to the parameters of epoch 1 with half the rate (1 of 3" in caplog.text
+    )
+    first, second = [json.loads(line) for line in (tmp_path / "history.jsonl").open()]
+    assert (first["lr"], second["lr"]) == (0.003, 0.0015)
+    assert training.progress.rollbacks == 1
+
+
+def test_explosions_are_bounded_and_end_with_an_explanation(sets, tmp_path):
+    training = watched(sets, tmp_path, "epochs=2 max_skipped=1 max_rollbacks=1", spoil_batches(1, 2, 3, 4))
+    with pytest.raises(InputError, match=r"step 4: 2 steps in a row were not finite, after 1 rollbacks .* lower lr"):
+        training.run()
+
+
+def test_a_bad_validation_goes_back_too(sets, tmp_path, caplog, monkeypatch):
+    losses = iter([5.0, 30.0, 4.0])
+    monkeypatch.setattr(loop, "mean_scores", lambda scores: (next(losses), 0.0))
+    training = trainer(sets, tmp_path, "epochs=3")
+    training.run()
+    assert "the validation loss is 30.00 dB, the best was 5.00; back to the parameters of epoch 1" in caplog.text
+    assert [past["lr"] for past in training.progress.history] == [0.003, 0.003, 0.0015]
+
+
+def test_training_ends_early_without_a_better_validation(sets, tmp_path, caplog, monkeypatch):
+    losses = iter([5.0, 4.0, 4.0, 4.5, 1.0])
+    monkeypatch.setattr(loop, "mean_scores", lambda scores: (next(losses), 0.0))
+    training = trainer(sets, tmp_path, "epochs=9 early_stop=2 examples_every=3 average_best=2")
+    training.run()
+    assert len(training.progress.history) == 4
+    assert "no better validation for 2 epochs: training ends early" in caplog.text
+    again = trainer(sets, tmp_path, "epochs=9 early_stop=2 average_best=2")
+    again.run()
+    assert "already trained for 4 epochs; nothing to do" in caplog.text
+    names = {path.name for path in (tmp_path / "examples/epoch_3").iterdir()}
+    assert names == {f"utt{i}_{part}.wav" for i in range(3) for part in ("mix", "s1", "s2")}
+    assert {path.name for path in (tmp_path / "examples").iterdir()} == {"epoch_3"}
+    kept = {path.name for path in (tmp_path / "checkpoints").glob("*.ckpt")}
+    assert kept == {"last.ckpt", "previous.ckpt", "best.ckpt", "epoch_2.ckpt", "epoch_3.ckpt", "average.ckpt"}
+
+
+def test_a_training_begins_with_other_parameters(sets, whole, tmp_path):
+    source = whole / "checkpoints/best.ckpt"
+    training = trainer(sets, tmp_path, f"epochs=1 init_from={source}")
+    stored = tensors(source)
+    assert all(np.array_equal(p.asnumpy(), stored[p.name]) for p in training.model.get_parameters())
+    with pytest.raises(InputError, match=r"nothing.ckpt: no such checkpoint"):
+        trainer(sets, tmp_path, "init_from=nothing.ckpt")
+
+
+def test_the_moving_average_is_what_is_validated_and_kept(sets, tmp_path):
+    trainer(sets, tmp_path, "epochs=1 ema_decay=0.9").run()
+    best, last = (tensors(tmp_path / f"checkpoints/{name}.ckpt") for name in ("best", "last"))
+    assert all(np.array_equal(best[name], last[f"ema.{name}"]) for name in best)
+    assert not all(np.array_equal(best[name], last[name]) for name in best)
+
+
+def run_command(sets, expdir, options="epochs=1", **limits):
+    """Runs stage 2's command; `limits` are for the process."""
+    config = expdir.parent / "resolved.yaml"
+    save_config(load_config(BASE, None, [TINY, options]), config)
+    paths = {"config": config, "train": sets / "train", "valid": sets / "dev", "expdir": expdir}
+    words = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+    command = [sys.executable, "-m", "mindaudio_ext.bin.train", *words]
+    return subprocess.run(command, check=False, capture_output=True, text=True, **limits)
+
+
+def test_a_full_disk_gets_a_line_and_leaves_what_was_there(sets, whole, tmp_path):
+    """A limit on the size of files stands for the disk: the state does not fit, the log does."""
+    expdir = tmp_path / "exp"
+    shutil.copytree(whole, expdir)
+    before = (expdir / "checkpoints/last.ckpt").read_bytes()
+    limit = len(before) // 2
+    full = run_command(
+        sets, expdir, "epochs=4", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    )
+    assert full.returncode == 1
+    assert re.search(r"^train: error: .*last\.ckpt.*$", full.stderr.splitlines()[-1]), full.stderr
+    assert (expdir / "checkpoints/last.ckpt").read_bytes() == before
+    assert not (expdir / "checkpoints/.tmp.last.ckpt").exists()
+
+
+def test_an_experiment_folder_that_cannot_be_written_gets_a_line(sets, tmp_path):
+    (tmp_path / "exp").write_text("a file in its place")
+    refused = run_command(sets, tmp_path / "exp")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1].startswith("train: error: ")
+    assert str(tmp_path / "exp") in refused.stderr.splitlines()[-1]
 
 
 def test_the_schedule_reaches_the_compiled_step(sets, tmp_path):
@@ -227,7 +348,7 @@ def test_the_schedule_reaches_the_compiled_step(sets, tmp_path):
 
 
 def test_it_learns(sets, tmp_path):
-    trainer(sets, tmp_path, "epochs=25").run()
+    trainer(sets, tmp_path, f"epochs=25 {DPRNN}").run()
     entries = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     assert entries[-1]["valid_si_snri"] > entries[0]["valid_si_snri"] + 5
 
@@ -292,21 +413,11 @@ def test_a_training_without_a_finished_epoch_may_change(sets, tmp_path):
 
 
 def test_the_command_says_when_it_is_done(sets, tmp_path):
-    save_config(load_config(BASE, None, [TINY, "epochs=1"]), tmp_path / "config.yaml")
-    words = [
-        "--config",
-        tmp_path / "config.yaml",
-        "--train",
-        sets / "train",
-        "--valid",
-        sets / "dev",
-        "--expdir",
-        tmp_path / "exp",
-    ]
-    command = [sys.executable, "-m", "mindaudio_ext.bin.train", *map(str, words)]
-    subprocess.run(command, check=True, capture_output=True)
-    again = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert run_command(sets, tmp_path / "exp").returncode == 0
+    again = run_command(sets, tmp_path / "exp")
+    assert again.returncode == 0
     assert "already trained for 1 epochs; nothing to do" in again.stderr
     log = (tmp_path / "exp/train.log").read_text()
-    assert "epoch 1, step 2 of 4" in log
+    assert "a step takes" in log
+    assert "epoch 1, step 2 of 4: loss" in log
     assert "epoch 1 of 1: train loss" in log

@@ -13,6 +13,12 @@ TABLE = {
     "scheduler=constant": [1.0] * 10,
     "scheduler=exponential": [1, 1, 0.98, 0.98, 0.98**2, 0.98**2, 0.98**3, 0.98**3, 0.98**4, 0.98**4],
     "scheduler=plateau scheduler_conf.patience=3": [1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25],
+    "scheduler=milestones": [1.0] * 10,
+    "scheduler=milestones scheduler_conf.epochs=[3,6]": [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.25],
+    "scheduler=constant scheduler_conf.warmup_steps=5": [0.2, 0.6, *[1.0] * 8],
+    "scheduler=exponential scheduler_conf.warmup_steps=3": [
+        1 / 3, 1, 0.98, 0.98, 0.98**2, 0.98**2, 0.98**3, 0.98**3, 0.98**4, 0.98**4,
+    ],
     "scheduler=linear": [1 - 0.1 * epoch for epoch in range(10)],
     "scheduler=linear scheduler_conf.warmup_steps=4 scheduler_conf.final_factor=0.2": [
         0.25, 0.75, 1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3,

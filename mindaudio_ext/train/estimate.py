@@ -1,0 +1,46 @@
+"""What a training step costs, found out before the first one counts."""
+
+import resource
+import time
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from mindaudio_ext.config import Config
+from mindaudio_ext.data.dataset import Batch
+from mindaudio_ext.train.step import TrainStep
+
+
+def measure_step(step: TrainStep, model: nn.Cell, config: Config, n_crops: int) -> tuple[float, float]:
+    """Does two steps on noise, of which the second is timed, and takes them back.
+
+    Args:
+        step: its state is afterwards as before.
+        model: what it trains.
+        config: of a crop.
+        n_crops: of a batch.
+
+    Returns:
+        Seconds a step, and the largest memory in use so far, GiB: the process's, or the device's on Ascend.
+    """
+    before = [parameter.asnumpy().copy() for parameter in step.state]
+    n_samples = round(config.segment * config.sample_rate)
+    sources = np.random.default_rng(0).uniform(-0.1, 0.1, (n_crops, config.num_spks, n_samples))
+    sources = sources.astype(np.float32)
+    batch = Batch(sources.sum(axis=1), sources, np.full(n_crops, n_samples, np.int32))
+    model.set_train(True)
+    step(batch, rate=0.0)  # compiles
+    started = time.monotonic()
+    step(batch, rate=0.0)
+    seconds = time.monotonic() - started
+    for parameter, value in zip(step.state, before):
+        ops.assign(parameter, Tensor(value))
+    return seconds, _peak_memory() / 2**30
+
+
+def _peak_memory() -> int:
+    """Bytes."""
+    if ms.get_context("device_target") == "Ascend":
+        return ms.runtime.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

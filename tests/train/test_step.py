@@ -1,0 +1,136 @@
+"""One update: parts of a batch, clipping, moving averages, loss scaling and the clamp, on a model of eight numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor, nn, ops
+
+from mindaudio_ext.config import load_config
+from mindaudio_ext.data.dataset import Batch
+from mindaudio_ext.errors import InputError
+from mindaudio_ext.models.tasnet import build_model
+from mindaudio_ext.train.step import TrainStep
+
+BASE = Path(__file__).parents[2] / "conf/base.yaml"
+SGD = "optimizer=sgd momentum=0 lr=0.1 batch_size=4 clip_norm=1e9"
+
+
+class Filters(nn.Cell):
+    """Estimates are the mixture through a filter of four taps each."""
+
+    def __init__(self):
+        super().__init__()
+        taps = np.array([[1, 0.5, 0.2, -0.1], [0.3, -0.6, 0.1, 0.4]], np.float32)
+        self.taps = Parameter(Tensor(taps), name="taps")
+
+    def construct(self, mixture):
+        estimates = 0
+        for delay in range(4):
+            estimates += self.taps[:, delay].reshape(1, 2, 1) * ops.roll(mixture, delay, 1).expand_dims(1)
+        return estimates
+
+
+def batch(seed=0, length=300):
+    sources = np.random.default_rng(seed).standard_normal((4, 2, length)).astype(np.float32)
+    sources[:, 0] += np.roll(sources[:, 0], 1, axis=-1)
+    return Batch(sources.sum(1), sources, np.array([length, length - 9, length, length - 50], np.int32))
+
+
+def after(options, *batches):
+    """The taps before and after steps, the step, and its last result."""
+    config = load_config(BASE, None, [SGD, options])
+    model = Filters()
+    step = TrainStep(config, model)
+    before = model.taps.asnumpy().copy()
+    results = [step(one, config.lr) for one in batches]
+    return before, model.taps.asnumpy(), step, results[-1]
+
+
+@pytest.fixture(scope="module")
+def gradient():
+    before, then, _, result = after("", batch())
+    grad = (before - then) / 0.1
+    assert result.grad_norm == pytest.approx(np.sqrt((grad.astype(np.float64) ** 2).sum()), rel=1e-4)
+    assert result.grad_norm > 1
+    return grad
+
+
+def test_parts_of_a_batch_add_up_to_it(gradient):
+    before, then, _, _ = after("accum_steps=2", batch())
+    assert np.abs((before - then) / 0.1 - gradient).max() < 1e-5 * np.abs(gradient).max()
+    whole, parts = (after(options, batch(), batch(1)) for options in ("", "accum_steps=4"))
+    assert parts[3].loss == pytest.approx(whole[3].loss, rel=1e-5)
+    assert np.abs(whole[1] - parts[1]).max() < 1e-5
+
+
+def test_gradients_above_the_norm_are_scaled_down_to_it(gradient):
+    before, then, _, result = after("clip_norm=0.25", batch())
+    moved = (before - then) / 0.1
+    assert np.sqrt((moved**2).sum()) == pytest.approx(0.25, rel=1e-4)
+    assert moved / 0.25 == pytest.approx(gradient / result.grad_norm, rel=1e-3, abs=1e-5)
+
+
+def test_moving_averages_by_hand_and_while_validating():
+    before, _, _, _ = after("ema_decay=0.75")
+    _, first, _, _ = after("ema_decay=0.75", batch())
+    _, second, step, _ = after("ema_decay=0.75", batch(), batch(1))
+    average = 0.75 * (0.75 * before + 0.25 * first) + 0.25 * second
+    (taps,) = step.update.parameters
+    with step.averaged():
+        assert np.abs(taps.asnumpy() - average).max() < 1e-6
+    assert np.array_equal(taps.asnumpy(), second)
+    assert np.abs(average - second).max() > 1e-4
+
+
+def test_a_step_that_is_not_finite_moves_no_average_either():
+    bad = batch(1)
+    bad.mixture[2, 5] = np.inf
+    _, once, step, _ = after("ema_decay=0.75", batch())
+    average = step.update.averages[0].asnumpy().copy()
+    result = step(bad, 0.1)
+    assert not result.applied
+    assert np.array_equal(step.update.averages[0].asnumpy(), average)
+    assert np.array_equal(step.update.parameters[0].asnumpy(), once)
+
+
+def test_an_example_above_the_clamp_does_not_train():
+    """The estimates reach about 0 dB, so a clamp of -60 holds for all of them."""
+    before, then, _, result = after("si_snr_clamp=-60", batch())
+    assert result.loss == pytest.approx(60)
+    assert np.array_equal(before, then)
+
+
+def test_the_loss_scale_goes_down_and_leaves_gradients_alone(gradient):
+    before, then, step, result = after("precision=float16", batch())
+    assert result.applied
+    assert np.abs((before - then) / 0.1 - gradient).max() < 0.02 * np.abs(gradient).max()
+    assert float(step.update.loss_scale) == 2**15
+    bad = batch(1)
+    bad.mixture[0, 0] = np.nan
+    assert not step(bad, 0.1).applied
+    assert float(step.update.loss_scale) == 2**14
+    assert {"loss_scale", "steps_at_scale"} <= {parameter.name for parameter in step.state}
+
+
+def test_computing_again_gives_the_same_gradients():
+    tiny = (
+        "n_filters=8 kernel_size=16 separator_conf.bottleneck_size=6 separator_conf.hidden_size=5 "
+        "separator_conf.chunk_size=10 separator_conf.n_blocks=1"
+    )
+    taken = []
+    for recompute in ("false", "true"):
+        config = load_config(BASE, None, [SGD, tiny, f"recompute={recompute}"])
+        model = build_model(config)
+        rng = np.random.default_rng(0)
+        for parameter in model.get_parameters():
+            parameter.set_data(Tensor(0.3 * rng.standard_normal(parameter.shape), parameter.dtype))
+        TrainStep(config, model)(batch(), 0.01)
+        taken.append(np.concatenate([p.asnumpy().ravel() for p in model.trainable_params()]))
+    assert np.abs(taken[0] - taken[1]).max() < 1e-6
+
+
+def test_a_model_without_blocks_cannot_compute_them_again():
+    config = load_config(BASE, None, [SGD, "recompute=true"])
+    with pytest.raises(InputError, match="recompute: this model has no blocks"):
+        TrainStep(config, Filters())
