@@ -102,7 +102,7 @@ read_config "$config_path" --set="$devices" --set="$train_args" --trained "$expd
 # The last of them is never empty: $( ) drops empty lines at the end.
 read_config "$resolved" --print train_set valid_set test_sets dump_dir corpus_dir model_path train_name \
     test_name cal_sdr export_segment device_target num_spks sample_rate export_batch export_targets \
-    export_utterances >"$work/values"
+    decode_checkpoint export_utterances >"$work/values"
 mapfile -t values <"$work/values"
 train_set=${values[0]} valid_set=${values[1]} dump_dir=${values[3]} corpus_dir=${values[4]}
 read -r -a test_sets <<<"${values[2]}"
@@ -110,7 +110,7 @@ train_name=${values[6]} test_name=${values[7]} cal_sdr=${values[8]}
 device_target=${values[10]} num_spks=${values[11]} sample_rate=${values[12]}
 read -r -a export_segments <<<"${values[9]}"
 read -r -a export_targets <<<"${values[14]}"
-export_batch=${values[13]} export_utterances=${values[15]}
+export_batch=${values[13]} decode_checkpoint=${values[15]} export_utterances=${values[16]}
 model_path=${model_path:-${values[5]}}
 data=$recipe/data
 dump=${dump_dir:-dump}
@@ -171,6 +171,7 @@ if in_stage 2 "train"; then
     stage_done
 fi
 
+if [[ -z $model_path && $decode_checkpoint != best ]]; then model_path=$expdir/checkpoints/$decode_checkpoint.ckpt; fi
 checkpoint=${model_path:-$expdir/checkpoints/best.ckpt}
 if [[ -n $model_path && ! -f $model_path ]] && ((stop_stage > 2)); then die "--model_path $model_path: no such file" 2; fi
 checkpoint_option=(${model_path:+--model_path "$model_path"})

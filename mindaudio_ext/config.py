@@ -188,22 +188,12 @@ _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 _OPTIONS_OF = {"separator_conf": "separator", "scheduler_conf": "scheduler", "model_conf": "model"}
 # Keys that came later, and what the configs of older experiments mean without them.
 _BEFORE = {
-<<<<<<< HEAD
-    "model": "tasnet",
-    "dynamic_mixing": False,
-    "speed_perturb": 0.0,
-    "save_every": 200,
-    "export_batch": 1,
-    "export_targets": ["host", "ascend"],
-    "export_utterances": 20,
-}
-=======
     "model": "tasnet", "dynamic_mixing": False, "speed_perturb": 0.0, "save_every": 200, "accum_steps": 1,
     "init_from": None, "precision": "float32", "recompute": False, "si_snr_clamp": None, "early_stop": None,
     "ema_decay": 0.0, "average_best": 1, "max_skipped": 20, "explosion_margin": 10.0, "max_rollbacks": 3,
-    "examples_every": 0, "decode_checkpoint": "best",
+    "examples_every": 0, "decode_checkpoint": "best", "export_batch": 1, "export_targets": ["host", "ascend"],
+    "export_utterances": 20,
 }  # fmt: skip
->>>>>>> 667ef95 (Training looks after itself: rollback, schedules, averages, accumulation, half precision, recompute; curves, TensorBoard, examples)
 _FOLDER_NAME = re.compile(r"\w[\w.-]*")
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -264,13 +254,8 @@ def save_config(config: Config, path: str | os.PathLike) -> None:
 # What a finished part of a training does not depend on, and so may be changed afterwards.
 FREE_KEYS = {
     "epochs", "cv_maxlen", "test_sets", "train_name", "test_name", "corpus_dir", "dump_dir", "log_interval",
-<<<<<<< HEAD
-    "save_every", "model_path", "cal_sdr", "export_segment", "export_batch", "export_targets", "export_utterances",
-    "device_target", "device_id",
-=======
     "save_every", "early_stop", "max_rollbacks", "examples_every", "decode_checkpoint", "model_path", "cal_sdr",
-    "export_segment", "device_target", "device_id",
->>>>>>> 667ef95 (Training looks after itself: rollback, schedules, averages, accumulation, half precision, recompute; curves, TensorBoard, examples)
+    "export_segment", "export_batch", "export_targets", "export_utterances", "device_target", "device_id",
 }  # fmt: skip
 
 
@@ -525,15 +510,10 @@ def _convert(value: Any, hint: Any, limits: Limits, where: str) -> Any:
         return value
     if typing.get_origin(hint) is typing.Literal:
         return _choose(value, typing.get_args(hint), where)
-<<<<<<< HEAD
     if typing.get_origin(hint) is tuple:
         return _several(value, typing.get_args(hint)[0], limits, where)
-=======
-    if hint == tuple[str, ...]:
-        return _names(value, limits, where)
     if hint == list[int]:
         return _whole_numbers(value, limits, where)
->>>>>>> 667ef95 (Training looks after itself: rollback, schedules, averages, accumulation, half precision, recompute; curves, TensorBoard, examples)
     kinds = typing.get_args(hint) or (hint,)
     if value is None and types.NoneType in kinds:
         return None
@@ -607,7 +587,6 @@ def _choose(value: Any, choices: Sequence[Any], where: str) -> Any:
     raise InputError(f"{where}: expected one of {', '.join(map(str, choices))}, got {value!r}{reason}")
 
 
-<<<<<<< HEAD
 def _several(value: Any, kind: type, limits: Limits, where: str) -> tuple[Any, ...]:
     """Gives a list of names or numbers, or one alone, as a tuple."""
     word = {str: "name", float: "number"}[kind]
@@ -618,20 +597,9 @@ def _several(value: Any, kind: type, limits: Limits, where: str) -> tuple[Any, .
     if len(set(values)) < len(values):
         raise InputError(f"{where}: a {word} is given twice in {values}")
     return tuple(values)
-=======
-def _names(value: Any, limits: Limits, where: str) -> tuple[str, ...]:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not names:
-        raise InputError(f"{where}: expected a name or a list of names, got {_kind(value)}")
-    for name in names:
-        _convert(name, str, limits, where)
-    if len(set(names)) < len(names):
-        raise InputError(f"{where}: a name is given twice in {names}")
-    return tuple(names)
 
 
 def _whole_numbers(value: Any, limits: Limits, where: str) -> list[int]:
     if not isinstance(value, list):
         raise InputError(f"{where}: expected a list of whole numbers, got {_kind(value)}")
     return [_convert(number, int, limits, where) for number in value]
->>>>>>> 667ef95 (Training looks after itself: rollback, schedules, averages, accumulation, half precision, recompute; curves, TensorBoard, examples)

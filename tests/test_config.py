@@ -65,7 +65,14 @@ def test_overrides_win_over_the_recipe_and_the_recipe_over_base(conf):
         ("export_targets=ONNX", "export_targets", ("onnx",)),
         ("device_target=ascend", "device_target", "Ascend"),
         ("norm=gln", "separator_conf.norm", "gLN"),
-        ("scheduler=plateau scheduler_conf.patience=5", "scheduler_conf", {"factor": 0.5, "patience": 5}),
+        (
+            "scheduler=plateau scheduler_conf.patience=5",
+            "scheduler_conf",
+            {"factor": 0.5, "patience": 5, "warmup_steps": 0},
+        ),
+        ("early_stop=null", "early_stop", None),
+        ("scheduler=milestones", "scheduler_conf.epochs", [15, 45, 75]),
+        ("scheduler=milestones scheduler_conf.epochs=[4,8]", "scheduler_conf.epochs", [4, 8]),
         ("out_channels=32 n_filters=32", "n_filters", 32),
         ("corpus_dir='a b/c'", "corpus_dir", "a b/c"),
         ("cal_sdr=true", "cal_sdr", True),
@@ -93,7 +100,7 @@ def test_alias_sets_its_key_and_both_are_refused(alias):
 
 def test_naming_another_scheduler_drops_the_options_of_the_first(conf):
     recipe = conf("scheduler: exponential\nscheduler_conf: {every: 4}\n")
-    assert load_config(BASE, recipe).scheduler_conf == {"factor": 0.98, "every": 4}
+    assert load_config(BASE, recipe).scheduler_conf == {"factor": 0.98, "every": 4, "warmup_steps": 0}
     assert load_config(BASE, recipe, ["scheduler=linear"]).scheduler_conf == {"warmup_steps": 0, "final_factor": 0.0}
 
 
@@ -105,6 +112,10 @@ def test_naming_another_scheduler_drops_the_options_of_the_first(conf):
         ("separator_conf.chunksize=4", r"has no option 'chunksize' \(did you mean 'chunk_size'\?\)"),
         ("scheduler_conf.factor=4", "scheduler 'constant' has no option 'factor'"),
         ("scheduler=plateau scheduler_conf.factor=1", r"scheduler_conf\.factor: must be above 0 and below 1, got 1"),
+        ("scheduler=milestones scheduler_conf.epochs=4", r"scheduler_conf\.epochs: expected a list of whole numbers"),
+        ("scheduler=milestones scheduler_conf.epochs=[4,x]", r"scheduler_conf\.epochs: expected a whole number"),
+        ("batch_size=6 accum_steps=4", r"accum_steps: must divide batch_size \(6\), got 4"),
+        ("decode_checkpoint=average", "decode_checkpoint: there is no average while average_best is 1"),
         ("separator=dprn", r"no separator 'dprn' \(did you mean 'dprnn'\?\)"),
         ("lr=fast", "lr: expected a number, got text 'fast'"),
         ("lr=true", "lr: expected a number, got true"),
@@ -232,7 +243,7 @@ def test_published_configuration():
     assert (config.kernel_size, config.n_filters, config.segment, config.batch_size) == (2, 64, 4.0, 32)
     assert (config.separator_conf["chunk_size"], config.separator_conf["bottleneck_size"]) == (250, 128)
     assert (config.separator_conf["hidden_size"], config.separator_conf["n_blocks"]) == (128, 6)
-    assert (config.scheduler, config.scheduler_conf) == ("exponential", {"factor": 0.98, "every": 2})
+    assert (config.scheduler, config.scheduler_conf) == ("exponential", {"factor": 0.98, "every": 2, "warmup_steps": 0})
     assert (config.train_set, config.epochs, config.clip_norm) == ("train-100", 100, 5.0)
     small = load_config(BASE, ROOT / "egs/librimix/dprnn/conf/dprnn_small.yaml")
     assert (small.kernel_size, small.separator_conf["chunk_size"]) == (16, 100)

@@ -160,6 +160,10 @@ def test_every_path_named_exists(name):
         "local/x",
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
+        "checkpoints/average.ckpt",
+        "plots/curves.png",
+        "tensorboard/",
+        "examples/",
     }
     of_the_kit = {"inputs.txt", "outputs.txt", "outputs/", "runner/", "runner/infer_310"}
     of_the_kit |= {"mix_clean/", "s1/", "s2/", "infer_test/inputs_16000/", "infer_test/lite/"}

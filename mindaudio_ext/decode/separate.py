@@ -106,7 +106,7 @@ def read_experiment(expdir: str | os.PathLike) -> Config:
 
 
 def find_checkpoint(expdir: str | os.PathLike, config: Config, model_path: str | os.PathLike | None = None) -> Path:
-    """Gives the checkpoint to use: `model_path`, or else the config's, or else the experiment's best.
+    """Gives the checkpoint to use: `model_path`, or else the config's, or else its `decode_checkpoint`.
 
     Raises:
         InputError: it is not there.
@@ -116,10 +116,10 @@ def find_checkpoint(expdir: str | os.PathLike, config: Config, model_path: str |
         if not Path(chosen).is_file():
             raise InputError(f"{chosen}: no such checkpoint (model_path)")
         return Path(chosen)
-    best = Path(expdir) / "checkpoints" / "best.ckpt"
-    if not best.is_file():
-        raise InputError(f"{expdir}: no model here: checkpoints/best.ckpt is missing; stage 2 makes it")
-    return best
+    checkpoint = Path(expdir) / "checkpoints" / f"{config.decode_checkpoint}.ckpt"
+    if not checkpoint.is_file():
+        raise InputError(f"{expdir}: no model here: checkpoints/{checkpoint.name} is missing; stage 2 makes it")
+    return checkpoint
 
 
 def require_length(n_samples: int, config: Config, *, name: str) -> None:
