@@ -168,7 +168,7 @@ class Update(nn.Cell):
 
     def scale(self) -> Tensor:
         """What the loss is multiplied by."""
-        return self.loss_scale.value() if self.scaled else Tensor(1.0, ms.float32)
+        return self.loss_scale + 0 if self.scaled else Tensor(1.0, ms.float32)
 
     def construct(self, loss: Tensor, gradients: tuple[Tensor, ...], rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if self.scaled:
