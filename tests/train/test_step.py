@@ -27,7 +27,8 @@ class Filters(nn.Cell):
     def construct(self, mixture):
         estimates = 0
         for delay in range(4):
-            estimates += self.taps[:, delay].reshape(1, 2, 1) * ops.roll(mixture, delay, 1).expand_dims(1)
+            delayed = ops.concat((mixture[:, delay:], mixture[:, :delay]), axis=1) if delay else mixture
+            estimates += self.taps[:, delay].reshape(1, 2, 1) * delayed.expand_dims(1)
         return estimates
 
 
