@@ -34,7 +34,7 @@ while (($#)); do
     case $1 in
         --out) if [[ $2 == *.yaml ]]; then : >"$2"; else mkdir -p "$2"; : >"$2/manifest.json"; fi ;;
         --print) printf '%s\n' train dev 'test other' dump "${STUB_CORPUS-}" '' '' trial false '4.0 2.0' CPU 2 8000 3 \
-            'host onnx' 20 ;;
+            'host onnx' best 20 ;;
         *.bin.train) kind=train ;; *.bin.decode) kind=decode ;; *.bin.score) kind=score ;;
         --expdir) exp=$2 ;;
         --data) data=$2 ;;

@@ -73,8 +73,7 @@ def test_gradients_above_the_norm_are_scaled_down_to_it(gradient):
 
 
 def test_moving_averages_by_hand_and_while_validating():
-    before, _, _, _ = after("ema_decay=0.75")
-    _, first, _, _ = after("ema_decay=0.75", batch())
+    before, first, _, _ = after("ema_decay=0.75", batch())
     _, second, step, _ = after("ema_decay=0.75", batch(), batch(1))
     average = 0.75 * (0.75 * before + 0.25 * first) + 0.25 * second
     (taps,) = step.update.parameters
