@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Whether MindSpore's compile cache can be trusted: the same four steps of a small training with and without it.
 
-Prints, for each run, the seconds of the first step and the last loss. With a cache that can be trusted, runs of one weight
-decay end with one loss. Training leaves the cache off because they do not.
+Prints, for each run, the seconds of the first step and the last loss. With a cache that can be trusted, runs of one
+weight decay end with one loss. Training leaves the cache off because they do not.
 """
 
 import os
