@@ -122,6 +122,14 @@ def test_what_is_missing_is_named(tmp_path):
         Separator.from_expdir(tmp_path)
 
 
+def test_the_average_is_taken_when_the_config_says_so(tmp_path):
+    make_experiment(tmp_path, overrides="average_best=2 decode_checkpoint=average")
+    with pytest.raises(InputError, match=r"checkpoints/average.ckpt is missing; stage 2 makes it"):
+        Separator.from_expdir(tmp_path)
+    average = (tmp_path / "checkpoints" / "best.ckpt").rename(tmp_path / "checkpoints" / "average.ckpt")
+    assert Separator.from_expdir(tmp_path).checkpoint == average
+
+
 def test_the_configs_model_path_counts(tmp_path):
     make_experiment(tmp_path / "other", seed=1)
     other = tmp_path / "other" / "checkpoints" / "best.ckpt"
