@@ -71,7 +71,6 @@ class Config:
     speed_perturb: float = _key(low=0, high=0.2)
     accum_steps: int = _key(low=1)
     init_from: str | None = _key()
-    precision: str = _key(choices=("float32", "float16"))
     recompute: bool = _key()
     si_snr_clamp: float | None = _key()
     optimizer: str = _key(choices=("adam", "sgd"))
@@ -189,7 +188,7 @@ _OPTIONS_OF = {"separator_conf": "separator", "scheduler_conf": "scheduler", "mo
 # Keys that came later, and what the configs of older experiments mean without them.
 _BEFORE = {
     "model": "tasnet", "dynamic_mixing": False, "speed_perturb": 0.0, "save_every": 200, "accum_steps": 1,
-    "init_from": None, "precision": "float32", "recompute": False, "si_snr_clamp": None, "early_stop": None,
+    "init_from": None, "recompute": False, "si_snr_clamp": None, "early_stop": None,
     "ema_decay": 0.0, "average_best": 1, "max_skipped": 20, "explosion_margin": 10.0, "max_rollbacks": 3,
     "examples_every": 0, "decode_checkpoint": "best", "export_batch": 1, "export_targets": ["host", "ascend"],
     "export_utterances": 20,

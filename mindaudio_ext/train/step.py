@@ -13,12 +13,8 @@ from mindaudio_ext.data.dataset import Batch
 from mindaudio_ext.losses.pit import PITLoss
 from mindaudio_ext.train.distributed import Average
 from mindaudio_ext.train.dropout import count_dropout
-from mindaudio_ext.train.memory import compute_in_float16, recompute_blocks
+from mindaudio_ext.train.memory import recompute_blocks
 from mindaudio_ext.train.optimizer import make_optimizer
-
-_LARGEST_SCALE = 2.0**24
-_SCALE_AT_FIRST = 2.0**15
-_STEPS_TO_A_LARGER_SCALE = 1000
 
 
 class StepResult(NamedTuple):
@@ -40,7 +36,7 @@ class TrainStep:
 
     Args:
         config: of the optimizer, the loss, and how gradients are computed.
-        model: mixture [B, T] -> estimates [B, C, T]; its precision and recomputation are set here.
+        model: mixture [B, T] -> estimates [B, C, T]; its recomputation is set here.
         average: of loss and gradients over the ranks, each of which has an equal share of the batch; None for one.
 
     Attributes:
@@ -50,23 +46,20 @@ class TrainStep:
     def __init__(self, config: Config, model: nn.Cell, average: Average | None = None) -> None:
         average = Average(1) if average is None else average
         self.n_parts = config.accum_steps
-        if config.precision == "float16":
-            compute_in_float16(model)
         if config.recompute:
             recompute_blocks(model)
         update = self.update = Update(config, model, count_dropout(model, config.seed))
         self.state: list[Parameter] = [*model.get_parameters(), *update.state]
         loss_fn, n_parts = PITLoss(config.num_spks, config.si_snr_clamp), self.n_parts
 
-        def forward(mixture: Tensor, sources: Tensor, lengths: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-            loss = loss_fn(model(mixture).astype(ms.float32), sources, lengths) / n_parts
-            return loss * scale, loss
+        def forward(mixture: Tensor, sources: Tensor, lengths: Tensor) -> Tensor:
+            return loss_fn(model(mixture), sources, lengths) / n_parts
 
-        value_and_grad = ms.value_and_grad(forward, None, update.parameters, has_aux=True)
+        value_and_grad = ms.value_and_grad(forward, None, update.parameters)
 
         @ms.jit
         def step(mixture: Tensor, sources: Tensor, lengths: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            (_, loss), gradients = value_and_grad(mixture, sources, lengths, update.scale())
+            loss, gradients = value_and_grad(mixture, sources, lengths)
             loss, gradients = average(loss, gradients)
             return update(loss, gradients, rate)
 
@@ -77,7 +70,7 @@ class TrainStep:
 
         @ms.jit
         def add(mixture: Tensor, sources: Tensor, lengths: Tensor) -> Tensor:
-            (_, loss), gradients = value_and_grad(mixture, sources, lengths, update.scale())
+            loss, gradients = value_and_grad(mixture, sources, lengths)
             for total, gradient in zip(sums, gradients):
                 ops.assign_add(total, gradient)
             return loss
@@ -132,11 +125,8 @@ class TrainStep:
 class Update(nn.Cell):
     """Clips gradients by their global norm and hands them to the optimizer, unless something is not finite.
 
-    With float16 the loss is multiplied by `scale()` before gradients are taken, and these are divided by it. The scale
-    is halved when they are not finite, and doubled after a thousand steps in which they were.
-
     Args:
-        config: of the optimizer, `clip_norm`, `ema_decay` and `precision`.
+        config: of the optimizer, `clip_norm` and `ema_decay`.
         model: whose trainable parameters are updated.
         count: int32 [], to be increased by one; None: there is no such count.
 
@@ -156,49 +146,28 @@ class Update(nn.Cell):
     def __init__(self, config: Config, model: nn.Cell, count: Parameter | None = None) -> None:
         super().__init__(auto_prefix=False)
         self.count, self.counts = count, count is not None
-        self.clip_norm, self.decay, self.scaled = config.clip_norm, config.ema_decay, config.precision == "float16"
+        self.clip_norm, self.decay = config.clip_norm, config.ema_decay
         self.optimizer = make_optimizer(config, model)
         self.parameters = self.optimizer.parameters
         self.averages = self.parameters.clone("ema", init="same") if self.decay > 0 else ParameterTuple(())
-        if self.scaled:
-            self.loss_scale = Parameter(Tensor(_SCALE_AT_FIRST, ms.float32), name="loss_scale")
-            self.steps_at_scale = Parameter(Tensor(0, ms.int32), name="steps_at_scale")
         of_model = {parameter.name for parameter in model.get_parameters()}
         self.state = [parameter for parameter in self.get_parameters() if parameter.name not in of_model]
 
-    def scale(self) -> Tensor:
-        """What the loss is multiplied by."""
-        return self.loss_scale + 0 if self.scaled else Tensor(1.0, ms.float32)
-
     def construct(self, loss: Tensor, gradients: tuple[Tensor, ...], rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if self.scaled:
-            gradients = self._times(gradients, 1 / self.loss_scale)
         squares = []
         for gradient in gradients:
             squares.append(ops.square(gradient).sum())
         norm = ops.sqrt(ops.addn(squares))
-        clipped = self._times(gradients, self.clip_norm / ops.maximum(norm, self.clip_norm))
+        factor = self.clip_norm / ops.maximum(norm, self.clip_norm)
+        clipped = []
+        for gradient in gradients:
+            clipped.append(gradient * factor)
         applied = ops.isfinite(loss + norm)
         applied = self.optimizer(clipped, rate, applied)
         if self.decay > 0:
             share = ops.where(applied, 1 - self.decay, 0.0)
             for average, parameter in zip(self.averages, self.parameters):
                 ops.assign_add(average, share * (parameter - average))
-        if self.scaled:
-            self._choose_scale(applied)
         if self.counts:
             ops.assign_add(self.count, Tensor(1, ms.int32))
         return loss, norm, applied
-
-    def _times(self, gradients: tuple[Tensor, ...], factor: Tensor) -> list[Tensor]:
-        products = []
-        for gradient in gradients:
-            products.append(gradient * factor)
-        return products
-
-    def _choose_scale(self, applied: Tensor) -> None:
-        steps = ops.where(applied, self.steps_at_scale + 1, 0)
-        grows = steps >= _STEPS_TO_A_LARGER_SCALE
-        factor = ops.where(applied, ops.where(grows, 2.0, 1.0), 0.5)
-        ops.assign(self.loss_scale, ops.clip_by_value(self.loss_scale * factor, 1.0, _LARGEST_SCALE))
-        ops.assign(self.steps_at_scale, ops.where(grows, 0, steps).astype(ms.int32))

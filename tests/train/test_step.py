@@ -1,4 +1,4 @@
-"""One update: parts of a batch, clipping, moving averages, loss scaling and the clamp, on a model of eight numbers."""
+"""One update: parts of a batch, clipping, moving averages and the clamp, on a model of eight numbers."""
 
 from pathlib import Path
 
@@ -99,18 +99,6 @@ def test_an_example_above_the_clamp_does_not_train():
     before, then, _, result = after("si_snr_clamp=-60", batch())
     assert result.loss == pytest.approx(60)
     assert np.array_equal(before, then)
-
-
-def test_the_loss_scale_goes_down_and_leaves_gradients_alone(gradient):
-    before, then, step, result = after("precision=float16", batch())
-    assert result.applied
-    assert np.abs((before - then) / 0.1 - gradient).max() < 0.02 * np.abs(gradient).max()
-    assert float(step.update.loss_scale) == 2**15
-    bad = batch(1)
-    bad.mixture[0, 0] = np.nan
-    assert not step(bad, 0.1).applied
-    assert float(step.update.loss_scale) == 2**14
-    assert {"loss_scale", "steps_at_scale"} <= {parameter.name for parameter in step.state}
 
 
 def test_computing_again_gives_the_same_gradients():
