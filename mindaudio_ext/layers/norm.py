@@ -17,7 +17,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindaudio_ext.errors import InputError
 
 
-class Norm(nn.Cell):
+class _Norm(nn.Cell):
     """Holds the scale and shift of each channel: `gamma` and `beta`, [N]."""
 
     def __init__(self, n_channels: int) -> None:
@@ -26,7 +26,7 @@ class Norm(nn.Cell):
         self.beta = Parameter(ops.zeros((n_channels,), ms.float32), name="beta")
 
 
-class GlobalLayerNorm(Norm):
+class GlobalLayerNorm(_Norm):
     """Normalises each example over all of its frames and channels (gLN).
 
     Luo and Mesgarani, "Conv-TasNet", TASLP 2019, equations 14 and 15.
@@ -51,7 +51,7 @@ class GlobalLayerNorm(Norm):
         return self.normalise(flat, self.gamma, self.beta)[0].reshape(shape).astype(x.dtype)
 
 
-class ChannelLayerNorm(Norm):
+class ChannelLayerNorm(_Norm):
     """Normalises each frame over its channels (cLN).
 
     Args:
@@ -72,7 +72,7 @@ class ChannelLayerNorm(Norm):
         return self.normalise(x.astype(ms.float32), self.gamma, self.beta)[0].astype(x.dtype)
 
 
-class ChunkLayerNorm(Norm):
+class ChunkLayerNorm(_Norm):
     """Normalises each chunk over its frames and channels; without chunks, each frame over its channels (LN).
 
     Args:
@@ -93,7 +93,7 @@ class ChunkLayerNorm(Norm):
         return self.normalise(x.astype(ms.float32), self.gamma, self.beta)[0].astype(x.dtype)
 
 
-class CumulativeLayerNorm(Norm):
+class CumulativeLayerNorm(_Norm):
     """Normalises by the mean and variance of all that came so far (cgLN).
 
     Luo and Mesgarani, "Conv-TasNet", TASLP 2019, equations 16 and 17; with chunks, "so far" ends with the chunk.
