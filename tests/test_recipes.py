@@ -1,6 +1,7 @@
 """The mini recipe, cut down: killed in every stage and run again, it ends with the files of an uninterrupted run."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -57,3 +58,26 @@ def test_killed_in_every_stage(tmp_path):
         assert kill_at(killed, seen), f"it ended before '{seen}'"
     assert start(killed).wait() == 0, (killed / "log").read_text()[-2000:]
     assert digests(killed) == digests(whole)
+
+
+@pytest.mark.slow
+def test_two_processes_train_are_told_to_stop_and_go_on(tmp_path):
+    command = [
+        *(ROOT / "run.sh", "--recipe", tmp_path, "--config", ROOT / "conf/mini.yaml", *SMALL[:-2]),
+        *("--stop_stage", "2", "--ngpu", "2", "--train_args", f"{TINY} batch_size=4 epochs=4 log_interval=1"),
+    ]
+    with open(tmp_path / "log", "ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        while "epoch 1, step 2 of 3" not in (tmp_path / "log").read_text():
+            assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
+            time.sleep(0.1)
+        process.terminate()
+        assert process.wait() == 128 + signal.SIGTERM
+        left = subprocess.run(["pgrep", "-f", f"mindaudio_ext.*{tmp_path}"], check=False, capture_output=True)
+        assert left.stdout == b""
+        again = [*command, "--stage", "2"]
+        assert subprocess.run(again, stdout=log, stderr=log, check=False).returncode == 0
+    experiment = tmp_path / "exp/mini"
+    assert "going on after epoch" in (experiment / "train.log").read_text()
+    assert [json.loads(line)["epoch"] for line in (experiment / "history.jsonl").open()] == [1, 2, 3, 4]
+    assert "epoch 4 of 4" in (experiment / "log/worker_1.log").read_text()

@@ -279,7 +279,9 @@ def _send(process: int, number: int) -> None:
 def _signals() -> Iterator[list[int]]:
     """Gives a list in which SIGTERM, SIGINT and SIGHUP are noted instead of ending this process."""
     received: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
+        numbers.append(signal.SIGHUP)
     before = [signal.signal(number, lambda number, _: received.append(number)) for number in numbers]
     try:
         yield received
