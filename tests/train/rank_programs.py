@@ -114,7 +114,7 @@ def agree(folder: str) -> None:
 
 
 def train(sets: str, *configs: str) -> None:
-    """Trains by each config, beside it; each rank with another seed."""
+    """Trains by each config, beside it; each rank with another seed and folder, as on another machine."""
     from mindaudio_ext.config import read_resolved
     from mindaudio_ext.device import set_up_device
 
@@ -125,8 +125,8 @@ def train(sets: str, *configs: str) -> None:
     ranks = connect()
     for path in map(Path, configs):
         config = dataclasses.replace(read_resolved(path), seed=ranks.rank)
-        folders = {"train_dir": Path(sets, "train"), "valid_dir": Path(sets, "dev"), "expdir": path.with_suffix("")}
-        Trainer(config, **folders, ranks=ranks).run()
+        expdir = path.with_suffix("" if ranks.is_first else f".{ranks.rank}")
+        Trainer(config, train_dir=Path(sets, "train"), valid_dir=Path(sets, "dev"), expdir=expdir, ranks=ranks).run()
 
 
 def part() -> None:
