@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from test_launch import ENVIRONMENT, HERE, processes_of, run, wait_for
-from test_loop import BASE, TINY, check_equal_trainings, tensors
+from test_loop import BASE, TINY, tensors
 
 from mindaudio_ext.config import load_config, save_config
 
@@ -90,7 +90,7 @@ def command(sets, folder, options):
 
 def test_two_ranks_go_on_where_they_were_stopped(sets, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    options = "epochs=30 log_interval=1"
+    options = "epochs=8 log_interval=1"
     subprocess.run(command(sets, whole, options), env=ENVIRONMENT, check=True, capture_output=True)
     log = parts / "exp/train.log"
     first = subprocess.Popen(command(sets, parts, options), env=ENVIRONMENT, stderr=subprocess.DEVNULL)
@@ -101,12 +101,16 @@ def test_two_ranks_go_on_where_they_were_stopped(sets, tmp_path):
     assert processes_of(tmp_path) == []
     subprocess.run(command(sets, parts, options), env=ENVIRONMENT, check=True, capture_output=True)
     assert "going on after epoch" in log.read_text()
-    check_equal_trainings(whole / "exp", parts / "exp")
+    for name in ("last", "best"):
+        first, second = (tensors(folder / f"exp/checkpoints/{name}.ckpt") for folder in (whole, parts))
+        assert first.keys() == second.keys()
+        assert all(np.array_equal(first[key], second[key]) for key in first), name
 
 
 def test_a_batch_that_cannot_be_shared_is_one_line(sets, tmp_path):
     refused = subprocess.run(
         command(sets, tmp_path, "batch_size=3"), env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
-    line = "train: error: batch_size: 3 crops a step cannot be shared among 2 processes; give a multiple of 2\n"
-    assert (refused.returncode, refused.stderr) == (2, line)
+    line = "train: error: batch_size: 3 crops a step cannot be shared among 2 processes; give a multiple of 2"
+    said = [line for line in refused.stderr.splitlines() if not line.startswith("[")]  # MindSpore's own, at times
+    assert (refused.returncode, said) == (2, [line])
