@@ -184,7 +184,7 @@ if in_stage 3 "decode"; then
         stage_reads "$checkpoint, $data/$set"
         stage_writes "$expdir/separated_$set"
         run_stage python -m mindaudio_ext.bin.decode --expdir "$expdir" --data "$data/$set" "${checkpoint_option[@]}" \
-            --device_target "$device_target" --nj "$nj" --allow_pipes "$allow_pipes" "${debug_flag[@]}"
+            --device_target "$device_target" --nj "$nj" --ngpu "$ngpu" --allow_pipes "$allow_pipes" "${debug_flag[@]}"
     done
     stage_done
 fi

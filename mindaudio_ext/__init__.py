@@ -1,6 +1,25 @@
-"""Speech separation on MindSpore: a plug-in for MindAudio. Importing it does not import MindSpore."""
+"""Speech separation on MindSpore: a plug-in for MindAudio. Importing it does not import MindSpore.
 
+separator = mindaudio_ext.Separator.load("exp/mini")
+estimates = separator.separate(audio, rate)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mindaudio_ext.decode.separate import Separator
+
+__all__ = ["Separator", "register_with_mindaudio"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Imports `Separator`, and with it NumPy, when it is first used."""
+    if name == "Separator":
+        from mindaudio_ext.decode.separate import Separator
+
+        return Separator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def register_with_mindaudio() -> dict[str, type]:

@@ -39,6 +39,11 @@ def command(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespac
     return main
 
 
+def one_line(message: str) -> str:
+    """Gives a message as one line, whatever a file's name in it holds."""
+    return " ".join(message.split())
+
+
 def _refuse(message: str, status: int = 2) -> NoReturn:
-    print(" ".join(message.split()), file=sys.stderr)
+    print(one_line(message), file=sys.stderr)
     sys.exit(status)

@@ -322,7 +322,7 @@ def test_python_of_the_readme_works(tmp_path, monkeypatch):
     mixture = 0.1 * np.random.default_rng(0).standard_normal(8001).astype(np.float32)
     write_wav(tmp_path / "mix.wav", mixture, 8000)
 
-    code = next(block for block in code_blocks(read("README.md"), "python") if "from_expdir" in block)
+    code = next(block for block in code_blocks(read("README.md"), "python") if "separator.separate(" in block)
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), types.ModuleType("readme").__dict__)
     estimates = [read_wav(f"mix_s{number}.wav", sample_rate=8000) for number in (1, 2)]

@@ -16,6 +16,7 @@ def _run(args: argparse.Namespace) -> None:
         model_path=args.model_path,
         device_target=args.device_target,
         nj=args.nj,
+        ngpu=args.ngpu,
         allow_pipes=args.allow_pipes == "true",
     )
     print(f"{args.data}: {decoded.summary}")
@@ -32,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--nj", type=int, default=1, help=f"processes at most, one for every {CORES_A_PROCESS} cores (%(default)s)"
     )
+    parser.add_argument("--ngpu", type=int, default=1, help="devices, when they are not the CPU (%(default)s)")
     add_allow_pipes(parser)
     return parser
 

@@ -1,56 +1,105 @@
-"""Separates the speakers of audio files with a trained model.
+"""Separates the speakers of recordings of any format, rate, length and number of channels.
 
-For each FILE it writes DIR/<name>_s1.wav, DIR/<name>_s2.wav, ...: 16-bit wav of the file's length and rate, which must
-be the model's. Files of these names that are already there are replaced, whole, one by one; nothing else is touched.
+For each recording it writes DIR/<name>_s1.wav, DIR/<name>_s2.wav, ...: 16-bit wav of the recording's length and rate,
+at its level, never clipped. FILE may be a folder (all audio below it; its folders are kept below DIR), a pattern in
+quotes, or - for standard input. What cannot be separated is named in one line, the rest is done, and the status is 2.
+Files of these names that are already there are replaced, whole; nothing else is touched.
 """
 
 import argparse
+import contextlib
 import os
-from collections.abc import Sequence
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mindaudio_ext.errors import InputError, command
+from mindaudio_ext.decode.chunking import Chunking
+from mindaudio_ext.errors import InputError, command, one_line
 from mindaudio_ext.registry import list_separators
+
+if TYPE_CHECKING:
+    from mindaudio_ext.decode.find_audio import Input
+    from mindaudio_ext.decode.recording import Recording
+    from mindaudio_ext.decode.separate import Separator
 
 
 def _run(args: argparse.Namespace) -> None:
     if args.list:
         print("\n".join(list_separators()))
         return
-    if not args.files or not args.model or not args.out_dir:
-        raise InputError("needs files to separate, --model exp/NAME and -o DIR; see --help")
-    from mindaudio_ext.data.audio import read_wav, write_wav
-    from mindaudio_ext.decode.separate import Separator, find_checkpoint, read_experiment, require_length
+    if not args.files or not args.out_dir:
+        raise InputError("needs files to separate and -o DIR; see --help")
+    from mindaudio_ext.decode.find_audio import find_audio
+    from mindaudio_ext.decode.separate import Separator, find_checkpoint, find_model, read_experiment
 
-    config = read_experiment(args.model)
-    find_checkpoint(args.model, config, args.model_path)
-    outputs = _outputs(args.files, args.out_dir, config.num_spks)
-    for file in args.files:  # all of them before the model is loaded, which takes long
-        require_length(len(read_wav(file, sample_rate=config.sample_rate)), config, name=str(file))
+    if args.stream is not None and not args.stream > 0:
+        raise InputError(f"--stream: must be above 0 ms, got {args.stream:g}")
+    chunking = Chunking(args.longest_whole, args.chunk, args.overlap, args.chunk_batch)
+    expdir, checkpoint = find_model(args.model)
+    config = read_experiment(expdir)
+    checkpoint = find_checkpoint(expdir, config, args.model_path or checkpoint)
+    inputs, errors = find_audio(args.files, args.out_dir, config.num_spks)
     _make_folder(args.out_dir)
-    separator = Separator.from_expdir(args.model, args.model_path, device_target=args.device_target)
-    for file, paths in zip(args.files, outputs):
-        estimates = separator(read_wav(file, sample_rate=config.sample_rate), name=str(file))  # [C, T]
-        for path, estimate in zip(paths, estimates):
-            write_wav(path, estimate, config.sample_rate)
-        print(*paths)
+    for error in errors:
+        _tell(error)
+    readable = [one for one in inputs if _is_readable(one, args.channel)]  # before the model is loaded: that takes long
+    n_failed = len(errors) + len(inputs) - len(readable)
+    if readable:
+        separator = Separator.from_expdir(expdir, checkpoint, device_target=args.device_target)
+        n_failed += sum(not _separate(separator, one, args, chunking) for one in readable)
+    if n_failed:
+        sys.exit(2)
 
 
-def _outputs(files: Sequence[Path], out_dir: Path, num_spks: int) -> list[list[Path]]:
-    """Gives each file's output paths; refuses two files with one name and an output that is one of the files."""
-    outputs = [[out_dir / f"{file.stem}_s{source}.wav" for source in range(1, num_spks + 1)] for file in files]
-    inputs = {os.path.realpath(file): file for file in files}
-    owners: dict[Path, Path] = {}
-    for file, paths in zip(files, outputs):
-        for path in paths:
-            if path.is_dir():
-                raise InputError(f"{file} would become {path}, which is a folder; choose another -o")
-            if path in owners:
-                raise InputError(f"{file} and {owners[path]} would both become {path}; separate them into two folders")
-            if os.path.realpath(path) in inputs:
-                raise InputError(f"{file} would become {path}, which is an input itself; choose another folder")
-            owners[path] = file
-    return outputs
+def _is_readable(one: "Input", channel: int | None) -> bool:
+    from mindaudio_ext.decode.find_audio import STDIN
+    from mindaudio_ext.decode.recording import Recording
+
+    try:
+        if str(one.path) != STDIN:
+            Recording(one.path, channel)
+    except (InputError, OSError) as error:
+        return _tell(error)
+    return True
+
+
+def _separate(separator: "Separator", one: "Input", args: argparse.Namespace, chunking: Chunking) -> bool:
+    """Separates one recording and prints a line; tells whether that went well."""
+    from mindaudio_ext.decode.separate_file import separate_file
+
+    outputs = one.outputs(args.out_dir, separator.config.num_spks)
+    try:
+        with _recording(one.path, args.channel) as recording:
+            done = separate_file(separator, recording, outputs, chunking=chunking, stream_ms=args.stream)
+    except InputError as error:
+        return _tell(error)
+    except OSError as error:
+        return _tell(OSError(f"{one.path}: {error}"))
+    print(one_line(f"{one.path}: {done.summary} -> {' '.join(map(str, outputs))}"), flush=True)
+    return True
+
+
+@contextlib.contextmanager
+def _recording(path: Path, channel: int | None) -> Iterator["Recording"]:
+    """Opens a recording; standard input is kept in a file, because formats need to go back and forth."""
+    from mindaudio_ext.decode.find_audio import STDIN
+    from mindaudio_ext.decode.recording import Recording
+
+    if str(path) != STDIN:
+        yield Recording(path, channel)
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        yield Recording(copy.name, channel, name="standard input")
+
+
+def _tell(error: Exception) -> bool:
+    print(one_line(f"mindaudio-separate: error: {error}"), file=sys.stderr, flush=True)
+    return False
 
 
 def _make_folder(folder: Path) -> None:
@@ -63,16 +112,36 @@ def _make_folder(folder: Path) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    default = Chunking()
     parser = argparse.ArgumentParser(
         prog="mindaudio-separate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("files", type=Path, nargs="*", metavar="FILE", help="mono audio (wav, flac, ogg, mp3, ...)")
-    parser.add_argument("--model", type=Path, metavar="exp/NAME", help="experiment with config.yaml and checkpoints/")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="audio (wav, flac, ogg, mp3, ...), a folder, or -")
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="exp/NAME, a checkpoint in such a folder, or a built-in model's name; default: the built-in model",
+    )
     parser.add_argument("-o", "--out_dir", type=Path, metavar="DIR", help="folder for the estimates; made when missing")
+    parser.add_argument("--channel", type=int, metavar="N", help="channel to separate, from 1; default: their mean")
     parser.add_argument(
         "--model_path", type=Path, metavar="CKPT", help="another checkpoint than the experiment's checkpoints/best.ckpt"
     )
     parser.add_argument("--device_target", choices=("CPU", "Ascend"), help="default: what the model was trained on")
+    long_form = parser.add_argument_group("long recordings")
+    for option, kind, unit, text in (
+        ("longest_whole", float, "S", "what is longer goes in chunks, seconds"),
+        ("chunk", float, "S", "length of a chunk, seconds"),
+        ("overlap", float, "S", "of two chunks, seconds, in which speakers are told apart"),
+        ("chunk_batch", int, "N", "chunks at once; changes speed and memory, not the result"),
+    ):
+        value = getattr(default, option.removeprefix("chunk_"))
+        long_form.add_argument(
+            f"--{option}", type=kind, metavar=unit, default=value, help=f"{text} (default: %(default)g)"
+        )
+    long_form.add_argument(
+        "--stream", type=float, metavar="MS", help="stream through a causal model in blocks of MS milliseconds instead"
+    )
     parser.add_argument("--list", action="store_true", help="list the registered separators and stop")
     return parser
 

@@ -114,7 +114,7 @@ def _read_archive(value: str, sample_rate: int | None) -> tuple[np.ndarray, int]
         if file.read(4) not in _SOUND:
             raise InputError(f"'{value}' is not sound: RIFF, flac or kaldiio's AUDIO is expected at byte {offset}")
         file.seek(offset)
-        if _is_truncated(file):
+        if is_truncated(file):
             raise InputError(f"'{value}' is truncated; its header promises more samples than it has")
     try:
         rate, samples = kaldiio.load_mat(value)
@@ -131,7 +131,7 @@ def _read_archive(value: str, sample_rate: int | None) -> tuple[np.ndarray, int]
 
 def _decode(source: BinaryIO, *, name: str, sample_rate: int | None) -> tuple[np.ndarray, int]:
     """Reads mono sound, whole; `name` begins what is said of it."""
-    truncated = _is_truncated(source)
+    truncated = is_truncated(source)
     source.seek(0)
     try:
         with soundfile.SoundFile(source) as file:
@@ -195,7 +195,7 @@ def _checked(samples: np.ndarray, rate: int, *, name: str, sample_rate: int | No
     return samples
 
 
-def _is_truncated(file: BinaryIO) -> bool:
+def is_truncated(file: BinaryIO) -> bool:
     """Tells whether sound that begins here ends before its header says; libsndfile and kaldiio read on without a word.
 
     Known of RIFF wav and of kaldiio's AUDIO, which is a sound of any format behind its length.

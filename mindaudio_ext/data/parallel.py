@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing.sharedctypes import Synchronized
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -15,6 +16,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _FEW = 100  # items: fewer get one line when all are done
+_worker_number = 0
 _WAITING_PER_JOB = 8  # bounds the memory of results that wait for an earlier one
 
 
@@ -40,7 +42,8 @@ def parallel_map(
             results = _in_order(threads, lambda item: _in_new_process(context, function, item), items, nj)
             yield from progress(results, total=len(items), title=title)
     else:
-        with ProcessPoolExecutor(nj, mp_context=context, initializer=_end_with_parent) as pool:
+        begun = context.Value("i", 0)
+        with ProcessPoolExecutor(nj, mp_context=context, initializer=_begin_worker, initargs=(begun,)) as pool:
             yield from progress(_in_order(pool, function, items, nj), total=len(items), title=title)
 
 
@@ -81,6 +84,19 @@ def _in_new_process(
 ) -> Result:
     with ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent) as pool:
         return pool.submit(function, item).result()
+
+
+def worker_number() -> int:
+    """Gives the number of this process among those of a `parallel_map`, from 0; 0 in a process that is none of them."""
+    return _worker_number
+
+
+def _begin_worker(begun: Synchronized) -> None:
+    global _worker_number
+    _end_with_parent()
+    with begun.get_lock():
+        _worker_number = begun.value
+        begun.value += 1
 
 
 def _end_with_parent() -> None:

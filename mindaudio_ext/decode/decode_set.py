@@ -16,7 +16,7 @@ import numpy as np
 from mindaudio_ext.config import Config
 from mindaudio_ext.data.audio import write_wav
 from mindaudio_ext.data.kaldi_dir import Entry, read_data_dir
-from mindaudio_ext.data.parallel import parallel_map
+from mindaudio_ext.data.parallel import parallel_map, worker_number
 from mindaudio_ext.decode.separate import Separator, find_checkpoint, read_experiment
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import sha256_of, write_text
@@ -87,6 +87,7 @@ def decode_set(
     model_path: str | os.PathLike | None = None,
     device_target: str | None = None,
     nj: int = 1,
+    ngpu: int = 1,
     allow_pipes: bool = False,
 ) -> Decoded:
     """Separates every mixture of a data directory, whole, into `expdir/separated_<set>`.
@@ -99,7 +100,8 @@ def decode_set(
         data_dir: its last part names the set.
         model_path: a checkpoint; see `Separator.from_expdir`.
         device_target: instead of the config's.
-        nj: processes at most; each gets `CORES_A_PROCESS` cores or more.
+        nj: processes at most on a CPU; each gets `CORES_A_PROCESS` cores or more.
+        ngpu: devices, when they are none; a process for each, the first on the config's `device_id`.
         allow_pipes: run the commands in `wav.scp`.
 
     Raises:
@@ -112,7 +114,7 @@ def decode_set(
     checkpoint = find_checkpoint(expdir, config, model_path)
     data = read_data_dir(data_dir, allow_pipes=allow_pipes)
     out = Path(os.path.abspath(expdir)) / f"separated_{os.path.basename(os.path.abspath(data_dir))}"
-    processes, num_threads = _share_cores(nj, config)
+    processes, num_threads = _share_cores(nj, ngpu, config)
     model = Model(Path(expdir), checkpoint, _digest(config, checkpoint), config.device_target, num_threads)
     jobs = [
         Job(entry, _wav_paths(out, entry.key, config.num_spks), model, config.sample_rate) for entry in data.entries()
@@ -163,7 +165,11 @@ def _separate(job: Job) -> Made:
 @functools.lru_cache(maxsize=1)
 def _load(model: Model) -> Separator:
     return Separator.from_expdir(
-        model.expdir, model.checkpoint, device_target=model.device_target, num_threads=model.num_threads
+        model.expdir,
+        model.checkpoint,
+        device_target=model.device_target,
+        n_devices_on=worker_number(),
+        num_threads=model.num_threads,
     )
 
 
@@ -178,12 +184,13 @@ def _read_mixture(job: Job) -> np.ndarray:
     return mixture
 
 
-def _share_cores(nj: int, config: Config) -> tuple[int, int | None]:
+def _share_cores(nj: int, ngpu: int, config: Config) -> tuple[int, int | None]:
     """Gives the number of processes and the threads of each; None leaves the threads to MindSpore."""
-    if nj < 1:
-        raise InputError(f"--nj: must be at least 1, got {nj}")
+    for option, value in (("--nj", nj), ("--ngpu", ngpu)):
+        if value < 1:
+            raise InputError(f"{option}: must be at least 1, got {value}")
     if config.device_target != "CPU":
-        return 1, None
+        return ngpu, None
     cores = len(os.sched_getaffinity(0))
     processes = max(1, min(nj, cores // CORES_A_PROCESS))
     return processes, None if processes == 1 else cores // processes

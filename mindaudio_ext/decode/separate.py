@@ -1,6 +1,8 @@
 """A trained model as a function of arrays: a mixture in, estimates out. MindSpore is imported when one is loaded."""
 
+import functools
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,34 +10,52 @@ import numpy as np
 
 from mindaudio_ext.config import Config, read_resolved
 from mindaudio_ext.data.audio import FULL_SCALE
+from mindaudio_ext.decode.chunking import Chunking
+from mindaudio_ext.decode.long_form import Join, separate_blocks
+from mindaudio_ext.decode.recording import of_length, require_channel, resampled, to_mono
 from mindaudio_ext.device import set_up_device
 from mindaudio_ext.errors import InputError
 
 if TYPE_CHECKING:
+    from mindaudio_ext.models.streaming import StreamingModel
     from mindaudio_ext.models.tasnet import TasNet
 
 LARGEST = (FULL_SCALE - 1) / FULL_SCALE  # what 16 bits can hold, of full scale 1
+PRETRAINED = Path(__file__).parents[1] / "pretrained"  # experiments that come with the package, by name
 
 
 class Separator:
-    """Separates whole mixtures of any length with a trained model.
+    """Separates mixtures with a trained model: `separate` any recording, a call one whole mixture at the model's rate.
 
-    One graph with a free length serves all: its estimates are bit-equal to those of a graph for the very length.
+    One graph with a free length serves whole mixtures: its estimates are bit-equal to those of a graph for the very
+    length.
 
     Args:
         model: its parameters are loaded.
         config: what the model was built from.
 
     Attributes:
-        config: as given.
+        model, config: as given.
         checkpoint: where the parameters are from; None when unknown.
     """
 
     def __init__(self, model: "TasNet", config: Config, checkpoint: Path | None = None) -> None:
-        from mindaudio_ext.models.whole import WholeUtterance
+        from mindaudio_ext.models.whole import Batch, WholeUtterance
 
-        self.config, self.checkpoint = config, checkpoint
-        self._whole = WholeUtterance(model)
+        self.model, self.config, self.checkpoint = model, config, checkpoint
+        self._whole, self._batch = WholeUtterance(model), Batch(model)
+
+    @classmethod
+    def load(
+        cls,
+        model: str | os.PathLike | None = None,
+        *,
+        device_target: str | None = None,
+        num_threads: int | None = None,
+    ) -> "Separator":
+        """Loads what `find_model` finds; the rest is as in `from_expdir`."""
+        expdir, checkpoint = find_model(model)
+        return cls.from_expdir(expdir, checkpoint, device_target=device_target, num_threads=num_threads)
 
     @classmethod
     def from_expdir(
@@ -44,6 +64,7 @@ class Separator:
         model_path: str | os.PathLike | None = None,
         *,
         device_target: str | None = None,
+        n_devices_on: int = 0,
         num_threads: int | None = None,
     ) -> "Separator":
         """Loads the model of an experiment and sets up its device.
@@ -52,6 +73,7 @@ class Separator:
             expdir: the experiment's folder.
             model_path: a checkpoint; when None the config's `model_path`, or else the experiment's best.
             device_target: instead of the config's.
+            n_devices_on: how far the card is after the config's `device_id`.
             num_threads: CPU threads; None leaves them to MindSpore.
 
         Raises:
@@ -59,13 +81,20 @@ class Separator:
         """
         config = read_experiment(expdir)
         checkpoint = find_checkpoint(expdir, config, model_path)
-        set_up_device(device_target or config.device_target, config.device_id, num_threads)
+        set_up_device(device_target or config.device_target, config.device_id + n_devices_on, num_threads)
         from mindaudio_ext.models.checkpoint import load_parameters
         from mindaudio_ext.models.tasnet import build_model
 
         model = build_model(config)
         load_parameters(model, checkpoint)
         return cls(model, config, checkpoint)
+
+    @functools.cached_property
+    def streaming_model(self) -> "StreamingModel":
+        """The model hop by hop, compiled once for all streams; raises InputError when it looks ahead."""
+        from mindaudio_ext.models.streaming import StreamingModel
+
+        return StreamingModel(self.model)
 
     def __call__(self, mixture: np.ndarray, *, name: str = "mixture") -> np.ndarray:
         """Gives estimates ready to be heard and written: at the mixture's level, within 16 bits.
@@ -82,13 +111,105 @@ class Separator:
         """
         return limit_peak(fit_level(estimates=self.estimate(mixture, name=name), mixture=mixture))
 
+    def separate(
+        self,
+        audio: np.ndarray,
+        rate: int,
+        *,
+        channel: int | None = None,
+        chunking: Chunking | None = None,
+        name: str = "audio",
+    ) -> np.ndarray:
+        """Separates a recording of any rate, length and number of channels.
+
+        Args:
+            audio: [T], or [T, channels] as soundfile reads it; floats of full scale 1, or integers.
+            rate: Hz, of the audio and of the estimates.
+            channel: which one to separate, from 1; None for the mean of all.
+            chunking: how a long recording is cut; None for the defaults.
+            name: what errors call it.
+
+        Returns:
+            Estimates, float32 [C, T], at the mixture's level; peaks are at most 1.
+
+        Raises:
+            InputError: the audio is empty, too short, not finite or of another form, or the model is broken.
+        """
+        mixture = to_mono(*_checked_audio(audio, rate, channel, name))
+        blocks = resampled([mixture], rate, self.config.sample_rate)
+        blocks = (block.T for block in self.separate_blocks(blocks, chunking=chunking or Chunking(), name=name))
+        estimates = list(of_length(resampled(blocks, self.config.sample_rate, rate), len(mixture)))  # [n, C] each
+        return limit_peak(np.ascontiguousarray(np.concatenate(estimates).T))
+
+    def separate_blocks(
+        self, blocks: Iterable[np.ndarray], *, chunking: Chunking, name: str, joins: list[Join] | None = None
+    ) -> Iterator[np.ndarray]:
+        """Separates a signal at the model's rate that comes block by block.
+
+        Args:
+            blocks: float32 [n] each.
+            chunking: lengths.
+            name: what errors call the signal.
+            joins: gets an entry for each pair of chunks.
+
+        Yields:
+            Estimates, float32 [C, n], at the mixture's level; a peak may be over 1.
+
+        Raises:
+            InputError: the signal is too short, or the model is broken.
+        """
+
+        def separate(mixtures: np.ndarray) -> np.ndarray:
+            require_length(mixtures.shape[1], self.config, name=name)
+            if len(mixtures) == 1:
+                estimates = self._whole.separate(np.ascontiguousarray(mixtures[0], np.float32))[None]
+            else:
+                estimates = self._batch.separate(mixtures)  # [B, C, T]
+            self._require_finite(estimates, name)
+            return np.stack([fit_level(estimates=e, mixture=mixture) for e, mixture in zip(estimates, mixtures)])
+
+        rate = self.config.sample_rate
+        joins = [] if joins is None else joins
+        yield from separate_blocks(separate, blocks, sample_rate=rate, chunking=chunking, joins=joins)
+
     def estimate(self, mixture: np.ndarray, *, name: str = "mixture") -> np.ndarray:
         """Gives the model's own output [C, T], the level of which is arbitrary; the rest is as in `__call__`."""
         require_length(len(mixture), self.config, name=name)
         estimates = self._whole.separate(np.ascontiguousarray(mixture, np.float32))  # [C, T]
+        self._require_finite(estimates, name)
+        return estimates
+
+    def _require_finite(self, estimates: np.ndarray, name: str) -> None:
         if not np.isfinite(estimates).all():
             raise InputError(f"{name}: the model {self.checkpoint or ''} gives NaN or infinity; train it again")
-        return estimates
+
+
+def find_model(model: str | os.PathLike | None = None) -> tuple[Path, Path | None]:
+    """Finds a model by what a user calls it.
+
+    Args:
+        model: an experiment's folder, a checkpoint in one or beside its config.yaml, or the name of a built-in model;
+            None for the built-in model.
+
+    Returns:
+        The experiment's folder, and the checkpoint when that was given.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    built_in = {path.parent.name: path.parent for path in sorted(PRETRAINED.glob("*/config.yaml"))}
+    if model is None:
+        if len(built_in) == 1:
+            return next(iter(built_in.values())), None
+        problem = f"several models are built in ({', '.join(built_in)})" if built_in else "no model is built in"
+        raise InputError(f"{problem}; name one with --model exp/NAME")
+    path = Path(model)
+    if path.is_file():
+        for folder in (path.parent, path.parent.parent):
+            if (folder / "config.yaml").is_file():
+                return folder, path
+        raise InputError(f"{path}: no config.yaml beside this checkpoint or one folder up; it says what the model is")
+    return (path, None) if path.is_dir() or str(model) not in built_in else (built_in[str(model)], None)
 
 
 def read_experiment(expdir: str | os.PathLike) -> Config:
@@ -122,6 +243,24 @@ def find_checkpoint(expdir: str | os.PathLike, config: Config, model_path: str |
     return checkpoint
 
 
+def _checked_audio(audio: np.ndarray, rate: int, channel: int | None, name: str) -> tuple[np.ndarray, int | None]:
+    """Gives the audio as float32 [T, channels], and the channel."""
+    audio = np.asarray(audio)
+    if audio.ndim not in (1, 2) or audio.size == 0:
+        raise InputError(f"{name}: expected [T] or [T, channels] with samples, got shape {audio.shape}")
+    if audio.dtype.kind == "i":
+        audio = audio / -float(np.iinfo(audio.dtype).min)
+    elif audio.dtype.kind != "f":
+        raise InputError(f"{name}: expected floats or signed integers, got {audio.dtype}")
+    if not np.isfinite(audio).all():
+        raise InputError(f"{name}: has NaN or infinity")
+    if rate < 1:
+        raise InputError(f"{name}: the rate must be at least 1 Hz, got {rate}")
+    audio = audio.reshape(len(audio), -1)
+    require_channel(channel, audio.shape[1], name=name)
+    return audio.astype(np.float32), channel
+
+
 def require_length(n_samples: int, config: Config, *, name: str) -> None:
     """Raises InputError when a mixture of `n_samples` is shorter than one filter of the model."""
     if n_samples < config.kernel_size:
@@ -144,19 +283,43 @@ def fit_level(*, estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     Returns:
         [C, T], float32. A silent estimate stays silent; of a silent mixture all are.
     """
-    centred = estimates.astype(np.float64) - estimates.mean(axis=1, keepdims=True, dtype=np.float64)  # [C, T]
-    target = mixture.astype(np.float64) - mixture.mean(dtype=np.float64)  # [T]
-    norms = np.linalg.norm(centred, axis=1)
-    norms[norms == 0] = 1.0
-    units = centred / norms[:, None]
-    alone = units @ target  # [C], the gain of each unit estimate taken alone
-    gains = np.linalg.lstsq(units @ units.T, alone, rcond=1e-6)[0]
-    ratios = np.divide(gains, alone, out=np.ones_like(gains), where=alone != 0)
-    if not ((ratios > 0.5) & (ratios < 2)).all():
-        total = alone @ units  # [T]
-        energy = total @ total
-        gains = alone * (total @ target / energy if energy > 0 else 1.0)
-    return (estimates * (gains / norms)[:, None]).astype(np.float32)
+    levels = Levels(len(estimates))
+    levels.add(estimates=estimates, mixture=mixture)
+    return (estimates * levels.gains()[:, None]).astype(np.float32)
+
+
+class Levels:
+    """The gains of `fit_level` for a mixture that comes in parts.
+
+    Args:
+        n_src: sources, C.
+    """
+
+    def __init__(self, n_src: int) -> None:
+        self._n_samples = 0
+        self._sums = np.zeros(n_src + 1)  # of the estimates and the mixture
+        self._products = np.zeros((n_src + 1, n_src + 1))
+
+    def add(self, *, estimates: np.ndarray, mixture: np.ndarray) -> None:
+        """Takes the next part: [C, n] and [n]."""
+        signals = np.concatenate((estimates, mixture[None])).astype(np.float64)  # [C + 1, n]
+        self._n_samples += len(mixture)
+        self._sums += signals.sum(axis=1)
+        self._products += signals @ signals.T
+
+    def gains(self) -> np.ndarray:
+        """Gives the factor of each estimate, [C]."""
+        centred = self._products - np.outer(self._sums, self._sums) / max(1, self._n_samples)
+        norms = np.sqrt(np.maximum(np.diag(centred)[:-1], 0))  # [C]
+        norms[norms <= 1e-9 * np.sqrt(np.diag(self._products)[:-1])] = np.inf  # silent: its gain is 0
+        alone = centred[:-1, -1] / norms  # [C], the gain of each unit estimate taken alone
+        alike = centred[:-1, :-1] / np.outer(norms, norms)  # [C, C], the units' products
+        gains = np.linalg.lstsq(alike, alone, rcond=1e-6)[0]
+        ratios = np.divide(gains, alone, out=np.ones_like(gains), where=alone != 0)
+        if not ((ratios > 0.5) & (ratios < 2)).all():
+            energy = alone @ alike @ alone
+            gains = alone * (alone @ alone / energy if energy > 0 else 1.0)
+        return gains / norms
 
 
 def limit_peak(estimates: np.ndarray) -> np.ndarray:

@@ -1,9 +1,36 @@
-"""Overlapping chunks of a sequence, and their sum back into one: `split` and `overlap_add`.
+"""Overlapping chunks of a sequence, and their sum back into one: `split` and `overlap_add`; and `Swap`, for what runs
+along and across them.
 
-Both work on any length, also on one that is known only when the graph runs.
+All work on any length, also on one that is known only when the graph runs.
 """
 
-from mindspore import Tensor, ops
+from mindspore import Tensor, nn, ops
+
+
+class Swap(nn.Cell):
+    """Exchanges the first two axes.
+
+    Attributes:
+        by_rows: out of training, fetch the rows one by one. The result is the same; on a CPU the transposition of a
+            shape that is known only when the graph runs takes four times as long.
+
+    Inputs:
+        x: [A, B, N].
+
+    Outputs:
+        [B, A, N].
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_rows = False
+
+    def construct(self, x: Tensor) -> Tensor:
+        if self.training or not self.by_rows:
+            return x.transpose(1, 0, 2)
+        n_outer, n_inner, width = x.shape
+        rows = ops.arange(n_inner).reshape(-1, 1) + n_inner * ops.arange(n_outer).reshape(1, -1)  # [B, A]
+        return ops.gather(x.reshape(-1, width), rows.reshape(-1), 0).reshape(n_inner, n_outer, width)
 
 
 def split(x: Tensor, size: int, hop: int) -> Tensor:

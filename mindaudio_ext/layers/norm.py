@@ -25,6 +25,13 @@ class _Norm(nn.Cell):
         self.gamma = Parameter(ops.ones((n_channels,), ms.float32), name="gamma")
         self.beta = Parameter(ops.zeros((n_channels,), ms.float32), name="beta")
 
+    def resume(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalises what comes next of one signal, [1, S, K, N] or [1, L, N]; `state`, [4], is zeros at its start.
+
+        A norm that looks at nothing before a frame or chunk needs no state.
+        """
+        return self.construct(x), state
+
 
 class GlobalLayerNorm(_Norm):
     """Normalises each example over all of its frames and channels (gLN).
@@ -120,6 +127,22 @@ class CumulativeLayerNorm(_Norm):
         variance = ops.cumsum(within + ops.square(step_mean), 1) / count - ops.square(mean)
         normal = (steps - mean) * ops.rsqrt(ops.relu(variance) + 1e-8)
         return (normal.reshape(shape) * self.gamma + self.beta).astype(x.dtype)
+
+    def resume(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        shape = x.shape
+        steps = x.astype(ms.float32).reshape(shape[0], shape[1], -1)  # [1, S, K * N], or [1, L, N]
+        n_before, mean_before, square_before, reference = state[0], state[1], state[2], state[3]
+        reference = ops.where(n_before > 0, reference, steps[:, :1].mean())  # as in `construct`
+        steps = steps - reference
+        step_mean = steps.mean(axis=2, keep_dims=True)  # [1, S, 1]
+        within = ops.square(steps - step_mean).mean(axis=2, keep_dims=True)  # [1, S, 1]
+        count = n_before + ops.cumsum(ops.ones_like(step_mean), 1)
+        means = mean_before + ops.cumsum(step_mean, 1)
+        squares = square_before + ops.cumsum(within + ops.square(step_mean), 1)
+        mean = means / count
+        normal = (steps - mean) * ops.rsqrt(ops.relu(squares / count - ops.square(mean)) + 1e-8)
+        y = (normal.reshape(shape) * self.gamma + self.beta).astype(x.dtype)
+        return y, ops.stack((count[0, -1, 0], means[0, -1, 0], squares[0, -1, 0], reference))
 
 
 NORMS = {"gLN": GlobalLayerNorm, "cLN": ChannelLayerNorm, "cgLN": CumulativeLayerNorm, "LN": ChunkLayerNorm}

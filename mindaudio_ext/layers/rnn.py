@@ -101,6 +101,29 @@ class RNN(nn.Cell):
             x = self.runs[layer](x, w_ih, w_hh, b_ih, b_hh)  # [T, B, D * H]
         return x
 
+    def first_state(self, n_batch: int) -> Tensor:
+        """Gives the state before the first step, for `resume`."""
+        hidden_size = self.weight_hh_l0.shape[1]
+        return ops.zeros((self.num_layers, 2, len(self.suffixes), n_batch, hidden_size), ms.float32)
+
+    def resume(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Goes on where it ended; for an LSTM on a CPU in one direction, in evaluation mode.
+
+        Args:
+            x: [T, B, N].
+            state: [layers, 2, D, B, H].
+
+        Returns:
+            [T, B, D * H], and the state after it.
+        """
+        states = ()
+        for layer in range(self.num_layers):
+            w_ih, w_hh = self._stacked("weight_ih", layer), self._stacked("weight_hh", layer)  # [D, G * H, N or H]
+            b_ih, b_hh = self._stacked("bias_ih", layer), self._stacked("bias_hh", layer)  # [D, G * H]
+            x, h, c = self.runs[layer].resume(x, state[layer, 0], state[layer, 1], w_ih, w_hh, b_ih, b_hh)
+            states = (*states, ops.stack((h, c)))
+        return x, ops.stack(states)
+
     def _stacked(self, kind: str, layer: int) -> Tensor:
         directions = []
         for direction in self.suffixes:

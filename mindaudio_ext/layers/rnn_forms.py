@@ -38,9 +38,16 @@ class LSTMOnCPU(nn.Cell):
 
     def construct(self, x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
         state = ops.zeros((self.n_directions, x.shape[1], self.hidden_size), x.dtype)
+        return self.resume(x, state + self.initial_output, state + self.initial_cell, w_ih, w_hh, b_ih, b_hh)[0]
+
+    def resume(
+        self, x: Tensor, h: Tensor, c: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Goes on from a state h, c [D, B, H]; gives the outputs and the state after them."""
         # The primitive wants one flat vector by kind, then by direction, with one summed bias.
         packed = ops.concat((w_ih.reshape(-1), w_hh.reshape(-1), (b_ih + b_hh).reshape(-1))).reshape(-1, 1, 1)
-        return self.lstm(x, state + self.initial_output, state + self.initial_cell, packed)[0]
+        y, h, c, _, _ = self.lstm(x, h, c, packed)
+        return y, h, c
 
 
 class LSTMOnAscend(nn.Cell):

@@ -58,14 +58,15 @@ class TasNet(nn.Cell):
     def construct(self, mixture: Tensor) -> Tensor:
         n_batch, n_samples = mixture.shape
         features = self.encoder(mixture)  # [B, L, N]
-        masks = self._activate(self.separator(features))  # [B, C, L, N]
+        masks = self.activate(self.separator(features))  # [B, C, L, N]
         masked = masks * features.expand_dims(1)  # [B, C, L, N]
         masked = masked.reshape((n_batch * self.num_spks, -1, masked.shape[-1]))  # [B * C, L, N]
         silence = ops.zeros((n_batch * self.num_spks, self.stride), mixture.dtype)
         estimates = ops.concat((self.decoder(masked), silence), axis=1)[:, :n_samples]  # [B * C, T]
         return estimates.reshape(n_batch, self.num_spks, n_samples)
 
-    def _activate(self, logits: Tensor) -> Tensor:
+    def activate(self, logits: Tensor) -> Tensor:
+        """Makes masks of logits, [B, C, L, N]."""
         if self.mask_activation == "relu":
             return ops.relu(logits)
         if self.mask_activation == "sigmoid":

@@ -5,11 +5,12 @@ features [B, L, N] -> norm, bottleneck -> chunks [B, S, K, F] -> blocks (RNN wit
 -> one copy a source -> overlap-add -> gated output -> mask logits [B, C, L, N]
 """
 
+import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.layers.activation import PReLU, tanh
-from mindaudio_ext.layers.chunk import overlap_add, split
+from mindaudio_ext.layers.chunk import Swap, overlap_add, split
 from mindaudio_ext.layers.dense import dense
 from mindaudio_ext.layers.norm import make_norm
 from mindaudio_ext.layers.rnn import RNN
@@ -32,6 +33,9 @@ class DPRNN(nn.Cell):
             with another norm than gLN, a frame depends on the future only through the chunks it is in.
         dropout: share of values dropped between the layers of an RNN in training; of use from two layers on.
         rnn_layers: layers in each RNN.
+
+    Attributes:
+        not_streaming: why `resume` cannot be used; empty when it can.
 
     Inputs:
         features: [B, L, N].
@@ -60,7 +64,7 @@ class DPRNN(nn.Cell):
         rnn_layers: int = 1,
     ) -> None:
         super().__init__()
-        self.num_spks = num_spks
+        self.num_spks, self.bottleneck_size = num_spks, bottleneck_size
         self.chunk_size = chunk_size
         self.hop_size = chunk_size // 2 if hop_size is None else hop_size
         if not 1 <= self.hop_size <= chunk_size:
@@ -77,6 +81,8 @@ class DPRNN(nn.Cell):
         self.output = dense(bottleneck_size, bottleneck_size)
         self.gate = dense(bottleneck_size, bottleneck_size)
         self.mask = dense(bottleneck_size, input_size, has_bias=False)
+        self.swap = Swap()
+        self.not_streaming = _why_not_streaming(bidirectional=bidirectional, norm=norm, rnn_type=rnn_type)
 
     def construct(self, features: Tensor) -> Tensor:
         n_batch, n_frames, _ = features.shape
@@ -90,12 +96,68 @@ class DPRNN(nn.Cell):
             x = block(x)  # [B, S, K, F]
 
         x = self.expand(self.prelu(x.reshape(-1, width)))  # [B * S * K, C * F]
-        x = x.reshape(n_batch, -1, self.chunk_size, self.num_spks, width).transpose(0, 3, 1, 2, 4)  # [B, C, S, K, F]
+        if n_batch == 1:
+            x = self.swap(x.reshape(-1, self.num_spks, width))  # [C, S * K, F]
+        else:
+            x = x.reshape(n_batch, -1, self.chunk_size, self.num_spks, width).transpose(
+                0, 3, 1, 2, 4
+            )  # [B, C, S, K, F]
         x = overlap_add(x.reshape(n_batch * self.num_spks, -1, self.chunk_size, width), self.hop_size)
         x = x[:, self.chunk_size : self.chunk_size + n_frames]  # [B * C, L, F]
+        return self._logits(x).reshape(n_batch, self.num_spks, n_frames, -1)  # [B, C, L, N]
 
-        x = tanh(self.output(x)) * ops.sigmoid(self.gate(x))
-        return self.mask(x).reshape(n_batch, self.num_spks, n_frames, -1)  # [B, C, L, N]
+    def _logits(self, x: Tensor) -> Tensor:
+        return self.mask(tanh(self.output(x)) * ops.sigmoid(self.gate(x)))
+
+    def first_state(self) -> tuple[Tensor, ...]:
+        """Gives the state before the first frame, for `resume`."""
+        n_blocks, width = len(self.blocks), self.bottleneck_size
+        return (
+            ops.zeros((4,), ms.float32),
+            ops.zeros((1, self.chunk_size, width), ms.float32),
+            ops.zeros((self.num_spks, self.chunk_size, width), ms.float32),
+            ops.stack([block.inter_rnn.first_state(self.chunk_size) for block in self.blocks]),
+            ops.zeros((n_blocks, 2, 4), ms.float32),
+        )
+
+    def resume(
+        self, features: Tensor, is_frame: Tensor, state: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Separates the next hop of frames of one signal; it goes on from the hop before it.
+
+        Args:
+            features: [1, P, N], a hop.
+            is_frame: [1, P, 1], 1 where there is a frame, 0 before and after the signal.
+            state: of the input's norm [4]; the last frames [1, K, F]; the sum of the chunks so far [C, K, F]; of the
+                RNNs across chunks; of the blocks' norms [n_blocks, 2, 4].
+
+        Returns:
+            Mask logits, [1, C, P, N], of the hop K - P frames earlier, and the state after it.
+        """
+        norm, frames, sums, rnns, norms = state
+        hop, width = self.hop_size, self.bottleneck_size
+        x, norm = self.input_norm.resume(features, norm)
+        frames = ops.concat((frames, self.bottleneck(x) * is_frame), axis=1)[:, hop:]  # [1, K, F]
+        x = frames.expand_dims(1)  # [1, 1, K, F]
+        next_rnns, next_norms = (), ()
+        for i in range(len(self.blocks)):
+            x, rnn, of_norms = self.blocks[i].resume(x, rnns[i], norms[i])
+            next_rnns, next_norms = (*next_rnns, rnn), (*next_norms, of_norms)
+
+        x = self.expand(self.prelu(x.reshape(-1, width))).reshape(self.chunk_size, self.num_spks, width)
+        sums = sums + x.transpose(1, 0, 2)  # [C, K, F]
+        logits = self._logits(sums[:, :hop]).expand_dims(0)  # [1, C, P, N]
+        sums = ops.concat((sums[:, hop:], ops.zeros((self.num_spks, hop, width), x.dtype)), axis=1)
+        return logits, (norm, frames, sums, ops.stack(next_rnns), ops.stack(next_norms))
+
+
+def _why_not_streaming(*, bidirectional: bool, norm: str, rnn_type: str) -> str:
+    """Gives the first option that keeps `resume` from being possible; none when it is."""
+    if bidirectional:
+        return "separator_conf.bidirectional is true"
+    if norm.lower() == "gln":
+        return "separator_conf.norm is gLN, which sees the whole signal"
+    return f"separator_conf.rnn_type is {rnn_type}; streaming takes LSTM" if rnn_type.upper() != "LSTM" else ""
 
 
 class DualPathBlock(nn.Cell):
@@ -136,13 +198,26 @@ class DualPathBlock(nn.Cell):
         self.inter_rnn = RNN(rnn_type, width, hidden_size, bidirectional=bidirectional, **rnn)
         self.inter_dense = dense((2 if bidirectional else 1) * hidden_size, width)
         self.inter_norm = make_norm(norm, width)
+        self.swap = Swap()
 
     def construct(self, x: Tensor) -> Tensor:
         n_batch, n_chunks, size, width = x.shape
-        y = x.transpose(2, 0, 1, 3).reshape(size, -1, width)  # [K, B * S, F]
-        y = self.intra_dense(self.intra_rnn(y)).reshape(size, n_batch, -1, width)  # [K, B, S, F]
-        x = x + self.intra_norm(y.transpose(1, 2, 0, 3))  # [B, S, K, F]
+        y = self.swap(x.reshape(-1, size, width))  # [K, B * S, F]
+        y = self.swap(self.intra_dense(self.intra_rnn(y)))  # [B * S, K, F]
+        x = x + self.intra_norm(y.reshape(n_batch, n_chunks, size, width))  # [B, S, K, F]
 
-        y = x.transpose(1, 0, 2, 3).reshape(n_chunks, n_batch * size, width)  # [S, B * K, F]
-        y = self.inter_dense(self.inter_rnn(y)).reshape(-1, n_batch, size, width)  # [S, B, K, F]
-        return x + self.inter_norm(y.transpose(1, 0, 2, 3))  # [B, S, K, F]
+        y = x if n_batch == 1 else self.swap(x.reshape(n_batch, -1, size * width))  # [S, B, K * F]
+        y = self.inter_dense(self.inter_rnn(y.reshape(n_chunks, n_batch * size, width)))  # [S, B * K, F]
+        y = y if n_batch == 1 else self.swap(y.reshape(-1, n_batch, size * width))  # [B, S, K * F]
+        return x + self.inter_norm(y.reshape(n_batch, n_chunks, size, width))  # [B, S, K, F]
+
+    def resume(self, x: Tensor, rnn: Tensor, norms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Goes on with the next chunk of one signal, [1, 1, K, F]; the states are those of `DPRNN.resume`."""
+        _, _, size, width = x.shape
+        y = self.intra_dense(self.intra_rnn(x.reshape(size, 1, width)))  # [K, 1, F]
+        y, intra_norm = self.intra_norm.resume(y.reshape(1, 1, size, width), norms[0])
+        x = x + y
+
+        y, rnn = self.inter_rnn.resume(x.reshape(1, size, width), rnn)  # [1, K, H]
+        y, inter_norm = self.inter_norm.resume(self.inter_dense(y).reshape(1, 1, size, width), norms[1])
+        return x + y, rnn, ops.stack((intra_norm, inter_norm))

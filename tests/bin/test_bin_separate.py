@@ -1,5 +1,7 @@
 """The user's command: right files, and one line for every mistake."""
 
+import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,72 +35,205 @@ def _refused(capsys, *arguments):
     return error
 
 
+def _separate(*arguments):
+    main([str(argument) for argument in arguments])
+
+
 def test_files_become_estimates_of_their_length_and_rate(expdir, tmp_path, capsys):
     mix, other = write_wav(tmp_path / "mix.wav", SPEECH), tmp_path / "other.one.flac"
-    soundfile.write(other, SPEECH[:16], RATE, subtype="PCM_16")
+    soundfile.write(other, SPEECH[:17], RATE, subtype="PCM_16")  # one sample more than the kernel
     out = tmp_path / "new" / "out"
-    main([str(mix), str(other), "--model", str(expdir), "-o", str(out)])
+    _separate(mix, other, "--model", expdir, "-o", out)
     expected = Separator.from_expdir(expdir)(SPEECH / np.float32(32768))
     assert sorted(files_of(out)) == ["mix_s1.wav", "mix_s2.wav", "other.one_s1.wav", "other.one_s2.wav"]
     for source in (1, 2):
         samples, rate = soundfile.read(out / f"mix_s{source}.wav", dtype="int16")
         assert rate == RATE
         np.testing.assert_array_equal(samples, to_pcm16(expected[source - 1]))
-        assert soundfile.info(out / f"other.one_s{source}.wav").frames == 16
-    assert capsys.readouterr().out.split() == [str(out / name) for name in sorted(files_of(out))]
+        assert soundfile.info(out / f"other.one_s{source}.wav").frames == 17
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [str(mix), str(other)]
+    assert all("RTF" in line and str(out) in line for line in lines)
 
 
 def test_own_outputs_are_replaced_and_nothing_else(expdir, tmp_path):
     mix = write_wav(tmp_path / "mix.wav", SPEECH)
     (tmp_path / "mix_s1.wav").write_text("old")
     (tmp_path / "mix_s3.wav").write_text("mine")
-    main([str(mix), "--model", str(expdir), "-o", str(tmp_path)])
+    _separate(mix, "--model", expdir, "-o", tmp_path)
     assert soundfile.info(tmp_path / "mix_s1.wav").frames == len(SPEECH)
     assert (tmp_path / "mix_s3.wav").read_text() == "mine"
     np.testing.assert_array_equal(soundfile.read(mix, dtype="int16")[0], SPEECH)
 
 
-@pytest.mark.parametrize(
-    ("samples", "rate", "message"),
-    [
-        (np.zeros(0, np.int16), RATE, "is empty"),
-        (np.zeros((160, 2), np.int16), RATE, "has 2 channels"),
-        (SPEECH, 44100, "is at 44100 Hz; 8000 Hz is expected"),
-        (np.array([0, np.nan] * 99, np.float32), RATE, "has NaN or infinity at sample 1"),
-        (SPEECH[:15], RATE, "has 15 samples; the model needs at least 16"),
-        (b"no audio", None, "cannot be read as audio"),
-        (None, None, "no such file"),
-    ],
-)
-def test_a_bad_file_is_named_before_anything_is_written(expdir, tmp_path, capsys, samples, rate, message):
-    good, bad = write_wav(tmp_path / "good.wav", SPEECH), tmp_path / "bad.wav"
-    if isinstance(samples, bytes):
-        bad.write_bytes(samples)
-    elif samples is not None:
-        write_wav(bad, samples, rate)
-    error = _refused(capsys, good, bad, "--model", expdir, "-o", tmp_path / "out")
-    assert message in error
-    assert str(bad) in error
-    assert not (tmp_path / "out").exists()
+TIME = np.arange(192000 // 4) / 192000
+ODD_NAMES = ["with space.wav", 'it\'s "quoted".wav', "two\nlines.wav", "[a]*.wav", "-dash.wav"]
 
 
-def test_wrong_use_is_told(expdir, tmp_path, capsys):
+def test_any_rate_channels_format_and_name(expdir, tmp_path, capsys):
+    folder = tmp_path / "in put"
+    folder.mkdir()
+    sine = (0.2 * np.sin(2 * np.pi * 440 * TIME)).astype(np.float32)
+    eight = np.stack([sine] + 7 * [np.zeros_like(sine)], axis=1)
+    soundfile.write(folder / "high.wav", eight, 192000, subtype="FLOAT")
+    soundfile.write(folder / "cd.ogg", sine[:11025], 44100)
+    soundfile.write(folder / "small.mp3", sine[:16000], 16000)
+    for name in ODD_NAMES:
+        write_wav(folder / name, SPEECH[:200])
+    out = tmp_path / "out"
+    _separate(folder, "--model", expdir, "-o", out, "--channel", 1)
+    stems = ["high", "cd", "small", *(name[:-4] for name in ODD_NAMES)]
+    assert set(files_of(out)) == {f"{stem}_s{source}.wav" for stem in stems for source in (1, 2)}
+    for name in ("high.wav", "cd.ogg", "small.mp3"):
+        info, made = soundfile.info(folder / name), soundfile.info(out / f"{name[:-4]}_s1.wav")
+        assert (made.frames, made.samplerate, made.channels) == (info.frames, info.samplerate, 1)
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == len(stems)
+    assert "channel 1 of 8 channels, 192000 Hz separated at 8000 Hz" in printed
+
+
+def test_channels_are_averaged_and_that_is_said(expdir, tmp_path, capsys):
+    left, right = SPEECH, SPEECH[::-1]
+    write_wav(tmp_path / "stereo.wav", np.stack((left, right), axis=1))
+    mean = (left.astype(np.float32) + right) / 65536
+    _separate(tmp_path / "stereo.wav", "--model", expdir, "-o", tmp_path / "out")
+    expected = Separator.from_expdir(expdir)(mean)
+    np.testing.assert_array_equal(
+        soundfile.read(tmp_path / "out" / "stereo_s2.wav", dtype="int16")[0], to_pcm16(expected[1])
+    )
+    assert "the mean of 2 channels" in capsys.readouterr().out
+
+
+def test_folders_are_kept_and_patterns_and_standard_input_work(expdir, tmp_path, monkeypatch):
+    for name in ("in/a/mix.wav", "in/b/mix.wav", "in/b/c/deep.flac", "one/same.wav", "two/same.wav"):
+        write_wav(tmp_path / name, SPEECH[:100])
+    (tmp_path / "in" / "notes.txt").write_text("no audio")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "one/same.wav").read_bytes())))
+    _separate("in", "one/same.wav", "two/*.wav", "-", "--model", expdir, "-o", "in/out")
+    expected = {
+        f"{stem}_s{i}.wav" for stem in ("a/mix", "b/mix", "b/c/deep", "one/same", "two/same", "stdin") for i in (1, 2)
+    }
+    assert set(files_of(tmp_path / "in/out")) == expected
+    before = files_of(tmp_path / "in/out")
+    _separate("in", "--model", expdir, "-o", "in/out")  # its own output is not taken for input
+    assert files_of(tmp_path / "in/out") == before
+    _separate("in/b", "--model", expdir, "-o", "in/b")
+    _separate("in/b", "--model", expdir, "-o", "in/b")
+    assert sum(name.startswith("b/") for name in files_of(tmp_path / "in")) == 6
+
+
+def bad_files(folder):
+    """Writes files that cannot be separated; gives what is said of each."""
+    (folder / "text.wav").write_bytes(b"no audio at all, just words")
+    (folder / "nothing.wav").write_bytes(b"")
+    write_wav(folder / "no samples.wav", np.zeros(0, np.int16))
+    whole = write_wav(folder / "cut.wav", SPEECH).read_bytes()
+    (folder / "cut.wav").write_bytes(whole[:-1000])
+    soundfile.write(folder / "half.flac", SPEECH, RATE)
+    (folder / "half.flac").write_bytes((folder / "half.flac").read_bytes()[:-1000])
+    write_wav(folder / "nan.wav", np.array([0, np.nan] * 99, np.float32))
+    write_wav(folder / "short.wav", SPEECH[:15])
+    (folder / "empty folder").mkdir()
+    return {
+        "text.wav": "cannot be read as audio",
+        "nothing.wav": "is empty",
+        "no samples.wav": "is empty",
+        "cut.wav": "is truncated",
+        "half.flac": "truncated",
+        "nan.wav": "has NaN or infinity at sample 1",
+        "short.wav": "has 15 samples; the model needs at least 16",
+        "gone.wav": "no such file",
+        "empty folder": "has no audio",
+        "*.aiff": "no file matches",
+    }
+
+
+def test_what_cannot_be_separated_is_named_in_a_line_and_the_rest_is_done(expdir, tmp_path, capsys):
+    bad = bad_files(tmp_path)
+    good = [write_wav(tmp_path / name, SPEECH[:99]) for name in ("first.wav", "last.wav")]
+    files = [good[0], *(tmp_path / name for name in bad), good[1]]
+    with pytest.raises(SystemExit) as status:
+        _separate(*files, "--model", expdir, "-o", tmp_path / "out")
+    assert status.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mindaudio-separate")]
+    assert len(lines) == len(bad)
+    for name, message in bad.items():
+        line = next(line for line in lines if f"{tmp_path / name}: " in line)
+        assert message in line
+    assert set(files_of(tmp_path / "out")) == {f"{name}_s{i}.wav" for name in ("first", "last") for i in (1, 2)}
+
+
+def test_no_channel_of_that_number(expdir, tmp_path, capsys):
+    write_wav(tmp_path / "stereo.wav", np.zeros((160, 2), np.int16))
+    error = _refused(capsys, tmp_path / "stereo.wav", "--model", expdir, "-o", tmp_path / "out", "--channel", 3)
+    assert "has 2 channels; there is no channel 3" in error
+
+
+def test_a_full_or_read_only_disk_is_told(expdir, tmp_path):
+    """In a mount namespace of its own, where the machine allows one."""
+    script = (
+        'set -e; cd "$1"; mkdir full locked; mount -t tmpfs -o size=8k full full; mount -t tmpfs -o ro locked locked\n'
+        "for out in full locked; do status=0; python -m mindaudio_ext.bin.separate mix.wav tiny.wav "
+        '--model "$2" -o $out || status=$?; echo $out $status $(ls -A $out); done'
+    )
+    write_wav(tmp_path / "mix.wav", SPEECH)
+    write_wav(tmp_path / "tiny.wav", SPEECH[:100])
+    command = ["unshare", "-rm", "bash", "-c", script, "bash", str(tmp_path), str(expdir)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("this machine allows no mounts")
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    told = [line for line in run.stderr.splitlines() if line.startswith("mindaudio-separate")]
+    assert len(told) == 2, run.stderr
+    assert "mix.wav: " in told[0]
+    assert "is the disk full?" in told[0]
+    assert "-o locked: is not writable" in told[1]
+    lines = [line for line in run.stdout.splitlines() if not line.startswith("tiny.wav: ")]
+    assert lines == ["full 2 tiny_s1.wav tiny_s2.wav", "locked 2"]
+
+
+def test_wrong_use_is_told(expdir, tmp_path, capsys, monkeypatch):
     mix = write_wav(tmp_path / "mix.wav", SPEECH)
-    twin = write_wav(tmp_path / "twin" / "mix.wav", SPEECH)
+    write_wav(tmp_path / "mix.flac", SPEECH)
     own = write_wav(tmp_path / "mix_s2.wav", SPEECH)
     out = ["-o", tmp_path / "out"]
     model = ["--model", expdir]
+    monkeypatch.setattr("mindaudio_ext.decode.separate.PRETRAINED", tmp_path / "pretrained")
     assert "needs files" in _refused(capsys, *model, *out)
-    assert "needs files" in _refused(capsys, mix, *out)
-    assert "would both become" in _refused(capsys, mix, twin, *model, *out)
+    assert "needs files" in _refused(capsys, mix, *model)
+    assert "no model is built in; name one with --model" in _refused(capsys, mix, *out)
+    short = write_wav(tmp_path / "short.wav", SPEECH[:3])
+    soundfile.write(tmp_path / "short.flac", SPEECH, RATE)
+    with pytest.raises(SystemExit):
+        _separate(short, tmp_path / "short.flac", *model, *out)
+    told = capsys.readouterr().err.splitlines()
+    assert f"short.flac: would become {tmp_path / 'out' / 'short_s2.wav'}, as {short}" in told[0]
+    assert "has 3 samples" in told[1]
     assert "is an input itself" in _refused(capsys, mix, own, *model, "-o", tmp_path)
     assert "cannot be made a folder" in _refused(capsys, mix, *model, "-o", mix)
     assert "cannot be made a folder" in _refused(capsys, mix, *model, "-o", mix / "below")
     assert "no such experiment folder" in _refused(capsys, mix, "--model", tmp_path / "none", *out)
     assert "config.yaml is missing" in _refused(capsys, mix, "--model", tmp_path, *out)
+    assert "no config.yaml beside this checkpoint" in _refused(capsys, mix, "--model", mix, *out)
     assert "no such checkpoint" in _refused(capsys, mix, *model, *out, "--model_path", tmp_path / "x.ckpt")
     assert "device_target: Ascend" in _refused(capsys, mix, *model, *out, "--device_target", "Ascend")
+    assert "overlap must be above" in _refused(capsys, mix, *model, *out, "--overlap", 0)
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_long_recordings_go_in_chunks(expdir, tmp_path, capsys):
+    """Noise as the mixture; with chunks of 0.5 s, whatever their batch, the length stays and the samples agree."""
+    noise = np.random.default_rng(0).standard_normal((44100 * 3 + 7, 2)) / 8
+    soundfile.write(tmp_path / "long.wav", noise, 44100)
+    lengths = ["--longest_whole", 1, "--chunk", 0.5, "--overlap", 0.1, "--model", expdir]
+    estimates = []
+    for batch in (1, 3):
+        _separate(tmp_path / "long.wav", *lengths, "--chunk_batch", batch, "-o", tmp_path / f"out{batch}")
+        estimates.append([soundfile.read(tmp_path / f"out{batch}" / f"long_s{i}.wav")[0] for i in (1, 2)])
+        assert ", 8 chunks, " in capsys.readouterr().out
+    assert np.shape(estimates) == (2, 2, 44100 * 3 + 7)
+    np.testing.assert_allclose(estimates[1], estimates[0], atol=1e-5 + 1 / 32768)
 
 
 def test_help_and_list_do_not_import_mindspore():

@@ -1,10 +1,11 @@
 """Work in processes."""
 
 import os
+import time
 
 import pytest
 
-from mindaudio_ext.data.parallel import parallel_map
+from mindaudio_ext.data.parallel import parallel_map, worker_number
 from mindaudio_ext.errors import InputError
 
 
@@ -37,3 +38,13 @@ def test_fresh_processes_are_all_different():
 def test_progress_is_rare_without_a_terminal(capsys):
     list(parallel_map(_square, [1] * 200, nj=1, title="squares"))
     assert capsys.readouterr().err.splitlines() == [f"squares: {n} of 200" for n in (50, 100, 150, 200)]
+
+
+def _number_of_worker(_):
+    time.sleep(0.3)
+    return worker_number()
+
+
+def test_workers_have_numbers_from_zero():
+    assert worker_number() == 0
+    assert set(parallel_map(_number_of_worker, range(12), nj=2, title="numbers")) == {0, 1}

@@ -1,5 +1,6 @@
 """Decoding of a set: what is written, what is kept, what is refused."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -229,6 +230,7 @@ def test_a_mixture_that_cannot_be_separated_is_named_in_one_line(fake, capsys, s
     ("options", "message"),
     [
         ({"--nj": "0"}, "--nj: must be at least 1"),
+        ({"--ngpu": "0"}, "--ngpu: must be at least 1"),
         ({"--data": "nowhere"}, "nowhere: no such data directory"),
         ({"--expdir": "nowhere"}, "nowhere: no such experiment folder"),
         ({"--model_path": "nowhere.ckpt"}, "nowhere.ckpt: no such checkpoint"),
@@ -254,7 +256,9 @@ def test_processes_get_enough_cores(monkeypatch, fake):
         (8, 1, (1, None)),
     ]:
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: range(cores))
-        assert module._share_cores(nj, config) == expected
+        assert module._share_cores(nj, 1, config) == expected
+    config = dataclasses.replace(config, device_target="Ascend")
+    assert module._share_cores(1, 8, config) == (8, None)  # a process for each device
 
 
 def test_killed_and_run_again_by_any_number_of_processes_gives_the_same_bytes(decoded, tmp_path):

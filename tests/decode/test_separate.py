@@ -1,9 +1,14 @@
 """Levels known beforehand, and a loaded separator against the model called directly."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from tiny_experiment import RATE, make_experiment
 
+from mindaudio_ext.decode import separate as module
+from mindaudio_ext.decode.chunking import Chunking
 from mindaudio_ext.decode.separate import LARGEST, Separator, fit_level, limit_peak
 from mindaudio_ext.errors import InputError
 
@@ -135,3 +140,68 @@ def test_the_configs_model_path_counts(tmp_path):
     other = tmp_path / "other" / "checkpoints" / "best.ckpt"
     make_experiment(tmp_path / "exp", overrides=f"model_path={other}")
     assert Separator.from_expdir(tmp_path / "exp").checkpoint == other
+
+
+def test_a_recording_of_any_rate_and_channels_comes_back_as_it_was(separator):
+    time = np.arange(44100 + 7) / 44100
+    left = 0.3 * np.sin(2 * np.pi * 440 * time)
+    stereo = np.stack((left, np.zeros_like(left)), axis=1)  # float64, the mean is half of the left
+    estimates = separator.separate(stereo, 44100)
+    assert (estimates.shape, estimates.dtype) == ((2, 44107), np.float32)
+    np.testing.assert_array_equal(estimates, separator.separate(np.float32(left / 2), 44100))
+    np.testing.assert_array_equal(separator.separate(stereo, 44100, channel=1), separator.separate(left, 44100))
+    mixture = np.float32(left[:8000])
+    np.testing.assert_array_equal(separator.separate(mixture, RATE), separator(mixture))
+    loud = separator.separate((32767 * np.sign(left[:8000])).astype(np.int16), RATE)
+    assert 0.1 < np.abs(loud).max() <= 1
+
+
+def test_a_long_recording_in_chunks_sounds_as_loud(separator):
+    """Chunks of 0.5 s of a 3 s sine: of the length of the whole, at its level, for any batch of chunks."""
+    sine = np.float32(0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * 16000 + 1) / 16000))
+    results = [
+        separator.separate(sine, 16000, chunking=Chunking(longest_whole=1, chunk=0.5, overlap=0.1, batch=batch))
+        for batch in (1, 2, 3)
+    ]
+    assert results[0].shape == (2, len(sine))
+    for other in results[1:]:
+        np.testing.assert_allclose(other, results[0], atol=1e-5 * np.abs(results[0]).max())
+    np.testing.assert_allclose(results[0].std(), separator.separate(sine, 16000).std(), rtol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("audio", "options", "message"),
+    [
+        (np.zeros((2, 2, 2)), {}, r"expected \[T\] or \[T, channels\]"),
+        (np.zeros(0), {}, r"got shape \(0,\)"),
+        (np.array([0, np.nan]), {}, "has NaN or infinity"),
+        (np.zeros(99, complex), {}, "got complex128"),
+        (np.zeros((99, 2)), {"channel": 0}, "has 2 channels; there is no channel 0"),
+        (np.zeros(15), {}, "has 15 samples; the model needs at least 16"),
+    ],
+)
+def test_arrays_that_are_no_recording_are_refused(separator, audio, options, message):
+    with pytest.raises(InputError, match=message):
+        separator.separate(audio, RATE, **options)
+
+
+def test_a_model_is_found_by_folder_checkpoint_and_name(expdir, tmp_path, monkeypatch):
+    checkpoint = expdir / "checkpoints" / "best.ckpt"
+    monkeypatch.setattr(module, "PRETRAINED", tmp_path)
+    assert module.find_model(expdir) == (expdir, None)
+    assert module.find_model(str(checkpoint)) == (expdir, checkpoint)
+    with pytest.raises(InputError, match="no model is built in; name one with --model"):
+        module.find_model()
+    for name in ("small", "large"):
+        make_experiment(tmp_path / name)
+        assert module.find_model(name) == (tmp_path / name, None)
+        if name == "small":
+            assert module.find_model() == (tmp_path / "small", None)
+    with pytest.raises(InputError, match=r"several models are built in \(large, small\)"):
+        module.find_model()
+    assert Separator.load("small").checkpoint == tmp_path / "small" / "checkpoints" / "best.ckpt"
+
+
+def test_the_package_offers_it_without_importing_mindspore():
+    code = "import sys, mindaudio_ext\nmindaudio_ext.Separator\nassert 'mindspore' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
