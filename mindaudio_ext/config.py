@@ -92,6 +92,8 @@ class Config:
     decode_checkpoint: str = _key(choices=("best", "average"))
     model_path: str | None = _key()
     cal_sdr: bool = _key()
+    cal_pesq: bool = _key()
+    reference_protocol: bool = _key()
     export_segment: tuple[float, ...] = _key(above=0, high=600)
     export_batch: int = _key(low=1, high=_LARGEST_SIZE)
     export_targets: tuple[str, ...] = _key(choices=("host", "ascend", "onnx"))
@@ -192,6 +194,7 @@ _BEFORE = {
     "ema_decay": 0.0, "average_best": 1, "max_skipped": 20, "explosion_margin": 10.0, "max_rollbacks": 3,
     "examples_every": 0, "decode_checkpoint": "best", "export_batch": 1, "export_targets": ["host", "ascend"],
     "export_utterances": 20,
+    "cal_pesq": False, "reference_protocol": True,
 }  # fmt: skip
 _FOLDER_NAME = re.compile(r"\w[\w.-]*")
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -254,7 +257,8 @@ def save_config(config: Config, path: str | os.PathLike) -> None:
 FREE_KEYS = {
     "epochs", "cv_maxlen", "test_sets", "train_name", "test_name", "corpus_dir", "dump_dir", "log_interval",
     "save_every", "early_stop", "max_rollbacks", "examples_every", "decode_checkpoint", "model_path", "cal_sdr",
-    "export_segment", "export_batch", "export_targets", "export_utterances", "device_target", "device_id",
+    "cal_pesq", "reference_protocol", "export_segment", "export_batch", "export_targets", "export_utterances",
+    "device_target", "device_id",
 }  # fmt: skip
 
 

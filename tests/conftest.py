@@ -13,10 +13,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import browser
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "g++": ("g++", "clang++")}
+COMMANDS = {"chromium": browser.COMMANDS, "g++": ("g++", "clang++")}
 PACKAGES = ("onnx", "onnxruntime", "pesq")  # optional ones
 NOT_RUN = pytest.StashKey[list[str]]()
 

@@ -75,7 +75,7 @@ def test_overrides_win_over_the_recipe_and_the_recipe_over_base(conf):
         ("scheduler=milestones scheduler_conf.epochs=[4,8]", "scheduler_conf.epochs", [4, 8]),
         ("out_channels=32 n_filters=32", "n_filters", 32),
         ("corpus_dir='a b/c'", "corpus_dir", "a b/c"),
-        ("cal_sdr=true", "cal_sdr", True),
+        ("cal_sdr=false", "cal_sdr", False),
     ],
 )
 def test_values_are_understood(override, key, value):
@@ -252,7 +252,7 @@ def test_published_configuration():
 def test_command_prints_a_value_a_line_and_saves(capsys, tmp_path):
     arguments = ["--base", str(BASE), "--set", "test_sets=[dev,test]", "--set", "K=64", "--out", str(tmp_path / "c")]
     main([*arguments, "--print", "test_sets", "cv_maxlen", "cal_sdr", "separator_conf.chunk_size", "lr"])
-    assert capsys.readouterr().out == "dev test\n\nfalse\n64\n0.001\n"
+    assert capsys.readouterr().out == "dev test\n\ntrue\n64\n0.001\n"
     assert read_resolved(tmp_path / "c").test_sets == ("dev", "test")
 
 

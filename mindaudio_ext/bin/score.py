@@ -1,4 +1,4 @@
-"""Scores the estimates of an experiment and writes `scores_<set>.csv` and RESULTS.md."""
+"""Scores the estimates of an experiment and writes `scores_<set>.csv`, RESULTS.md and report.html."""
 
 import argparse
 import dataclasses
@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mindaudio_ext.bin.options import add_allow_pipes
-from mindaudio_ext.config import read_resolved
+from mindaudio_ext.config import Config, read_resolved
+from mindaudio_ext.data.windows import windows_dir
 from mindaudio_ext.errors import InputError, command
-from mindaudio_ext.score.results import summarise, write_results
-from mindaudio_ext.score.score import score_set, set_name, write_scores
+from mindaudio_ext.score.report import write_report
+from mindaudio_ext.score.results import told, write_results
+from mindaudio_ext.score.score import SetScores, chosen_metrics, score_set, set_name, write_scores
+from mindaudio_ext.score.summary import summarise
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,9 +23,13 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--expdir", type=Path, required=True, help="the experiment, with separated_<set>/")
     arguments.add_argument("--data", type=Path, nargs="+", required=True, help="data directories of the test sets")
     arguments.add_argument("--nj", type=int, default=1, help="processes")
-    arguments.add_argument("--cal_sdr", choices=("true", "false"), help="SDR too; default: what the config says")
-    arguments.add_argument("--command_line", metavar="TEXT", help="for RESULTS.md: the command; default: this one")
+    arguments.add_argument(
+        "--cal_sdr", choices=("true", "false"), help="SDR, SIR, SAR and STOI too; default: the config's"
+    )
+    arguments.add_argument("--cal_pesq", choices=("true", "false"), help="PESQ too; default: the config's")
+    arguments.add_argument("--reference_protocol", choices=("true", "false"), help="windows too; default: the config's")
     add_allow_pipes(arguments)
+    arguments.add_argument("--command_line", metavar="TEXT", help="for RESULTS.md: the command; default: this one")
     return arguments
 
 
@@ -34,24 +41,37 @@ def run(args: argparse.Namespace) -> None:
     if args.nj < 1:
         raise InputError(f"--nj: must be at least 1, got {args.nj}")
     config = read_resolved(args.expdir / "config.yaml")
-    if args.cal_sdr:
-        config = dataclasses.replace(config, cal_sdr=args.cal_sdr == "true")
-    sets = []
-    for name, folder in zip(names, args.data):
+    switches = {name: getattr(args, name) for name in ("cal_sdr", "cal_pesq", "reference_protocol")}
+    config = dataclasses.replace(config, **{name: value == "true" for name, value in switches.items() if value})
+    sets = [scores for folder in args.data for scores in _score_protocols(folder, args, config)]
+    command_line = args.command_line or _own_command()
+    write_results(args.expdir, config, sets, command_line=command_line)
+    write_report(args.expdir, config, sets, command_line=command_line, nj=args.nj)
+
+
+def _score_protocols(folder: Path, args: argparse.Namespace, config: Config) -> list[SetScores]:
+    """Scores a set whole and, when stage 3 made its windows, by the reference protocol; writes the csv files."""
+    folders = {folder: chosen_metrics(cal_sdr=config.cal_sdr, cal_pesq=config.cal_pesq)}
+    if config.reference_protocol and windows_dir(folder).is_dir():
+        folders[windows_dir(folder)] = chosen_metrics(cal_sdr=False, cal_pesq=False)  # the reference told no other
+    scored = []
+    for data_dir, wanted in folders.items():
+        name = set_name(data_dir)
         scores = score_set(
             separated_dir=args.expdir / f"separated_{name}",
-            data_dir=folder,
+            data_dir=data_dir,
             num_spks=config.num_spks,
             sample_rate=config.sample_rate,
-            cal_sdr=config.cal_sdr,
+            metrics=wanted,
             nj=args.nj,
             allow_pipes=args.allow_pipes == "true",
         )
         write_scores(scores, args.expdir / f"scores_{name}.csv")
         summary = summarise(scores)
-        print(f"{name}: {summary.n_scored} scored of {summary.n_utts}, SI-SNRi {summary.si_snri:.2f} dB")
-        sets.append(scores)
-    write_results(args.expdir, config, sets, command_line=args.command_line or _own_command())
+        si_snri = told(summary.improvements["si_snr"].mean)
+        print(f"{name}: {summary.n_scored} scored of {summary.n_utts}, SI-SNRi {si_snri} dB")
+        scored.append(scores)
+    return scored
 
 
 def _own_command() -> str:

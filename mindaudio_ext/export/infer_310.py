@@ -20,8 +20,9 @@ from mindaudio_ext.export.bins import Layout, Utterance, read_bin, read_list, wr
 from mindaudio_ext.export.chunks import chunk_starts, join, split
 from mindaudio_ext.export.kit import Graph, Kit
 from mindaudio_ext.files import atomic_path, sha256_of, write_text
-from mindaudio_ext.score.results import summarise, write_results
-from mindaudio_ext.score.score import score_set, set_name, write_scores
+from mindaudio_ext.score.results import write_results
+from mindaudio_ext.score.score import chosen_metrics, score_set, set_name, write_scores
+from mindaudio_ext.score.summary import summarise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +135,7 @@ def postprocess(work: Work, *, kit: Kit, mindir: Path, backend: str, command_lin
         data_dir=work.data,
         num_spks=layout.num_spks,
         sample_rate=config.sample_rate,
-        cal_sdr=config.cal_sdr,
+        metrics=chosen_metrics(cal_sdr=config.cal_sdr, cal_pesq=config.cal_pesq),
         nj=nj,
         allow_pipes=work.allow_pipes,
     )
@@ -144,7 +145,7 @@ def postprocess(work: Work, *, kit: Kit, mindir: Path, backend: str, command_lin
     summary = summarise(scores)
     audio_seconds = sum(each.num_samples for each in utterances) / config.sample_rate
     seconds = sum(each.seconds or 0.0 for each in utterances)
-    return Result(summary.si_snri, summary.n_scored, summary.n_utts, audio_seconds, seconds)
+    return Result(summary.improvements["si_snr"].mean, summary.n_scored, summary.n_utts, audio_seconds, seconds)
 
 
 def _write_set(separated: Path, written: Iterable[tuple[str, tuple[str, ...]]]) -> None:

@@ -1,9 +1,11 @@
 """Signal-to-distortion, -interference and -artifact ratios of BSS Eval, by mir_eval."""
 
+import functools
 import warnings
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from mindaudio_ext.metrics.checks import checked_pair
 from mindaudio_ext.metrics.si_snr import BOUND_DB
@@ -49,10 +51,16 @@ def bss_eval(*, estimates: np.ndarray, references: np.ndarray) -> BssEval:
     silent = ~estimates.any(axis=1)
     # mir_eval refuses a silent estimate; the values of the others do not depend on it.
     filled = np.where(silent[:, None], references, estimates)
-    with warnings.catch_warnings(), np.errstate(divide="ignore"):
+    with warnings.catch_warnings(), np.errstate(divide="ignore"), _blas().limit(limits=1, user_api="blas"):
         warnings.simplefilter("ignore")  # the module announces that mir_eval 0.9 will not have it
         values = separation.bss_eval_sources(references, filled, compute_permutation=False)[:3]
     return BssEval(*(np.where(silent, -BOUND_DB, np.clip(value, -BOUND_DB, BOUND_DB)) for value in values))
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """Gives what sets the threads of NumPy's linear algebra. One makes the same bytes in any process, and no slower."""
+    return ThreadpoolController()
 
 
 def sdr(*, estimates: np.ndarray, references: np.ndarray) -> np.ndarray:

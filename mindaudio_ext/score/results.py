@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,81 +16,13 @@ from mindaudio_ext.config import Config
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import write_text
 from mindaudio_ext.score.score import SetScores
+from mindaudio_ext.score.summary import N_RESAMPLES, Group, Spread, Summary, break_down, summarise
 
-N_RESAMPLES = 10_000
-_RESAMPLES_AT_ONCE = 100  # bounds the memory: 100 x 3000 utterances are 2.4 MB
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A set's means over utterances (each the mean over its sources), dB.
-
-    Attributes:
-        interval: 95 % bootstrap interval of the mean SI-SNRi over utterances.
-        share_worse: share of utterances with SI-SNRi below 0 dB, 0 to 1.
-        sdr, sdri: None when SDR was not computed.
-    """
-
-    n_scored: int
-    n_utts: int
-    si_snr: float
-    si_snri: float
-    interval: tuple[float, float]
-    median: float
-    share_worse: float
-    sdr: float | None
-    sdri: float | None
-
-
-def bootstrap_interval(values: np.ndarray, *, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Gives the percentile bootstrap interval of the mean of independent values.
-
-    >>> bootstrap_interval(np.array([2.0, 2.0, 2.0]))
-    (2.0, 2.0)
-
-    Args:
-        values: [N], one a test utterance.
-        level: the share of resampled means inside.
-        seed: of the resampling; the same values give the same interval.
-
-    Raises:
-        ValueError: there are no values.
-
-    Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
-    """
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or len(values) == 0:
-        raise ValueError(f"expected values [N], N at least 1, got shape {values.shape}")
-    rng = np.random.default_rng(seed)
-    shape = (_RESAMPLES_AT_ONCE, len(values))
-    rounds = N_RESAMPLES // _RESAMPLES_AT_ONCE
-    means = np.concatenate([values[rng.integers(len(values), size=shape)].mean(axis=1) for _ in range(rounds)])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def summarise(scores: SetScores) -> Summary:
-    """Gives a set's means, interval and shares."""
-    si_snr, si_snri = _utterance_means(scores, "si_snr"), _utterance_means(scores, "si_snri")
-    with_sdr = scores.rows[0].sdr is not None
-    return Summary(
-        n_scored=len(si_snr),
-        n_utts=scores.n_utts,
-        si_snr=float(si_snr.mean()),
-        si_snri=float(si_snri.mean()),
-        interval=bootstrap_interval(si_snri),
-        median=float(np.median(si_snri)),
-        share_worse=float((si_snri < 0).mean()),
-        sdr=float(_utterance_means(scores, "sdr").mean()) if with_sdr else None,
-        sdri=float(_utterance_means(scores, "sdri").mean()) if with_sdr else None,
-    )
-
-
-def _utterance_means(scores: SetScores, column: str) -> np.ndarray:
-    values: dict[str, list[float]] = {}
-    for row in scores.rows:
-        values.setdefault(row.key, []).append(getattr(row, column))
-    return np.array([np.mean(of_one) for of_one in values.values()])
+# Titles of the metrics, and how many decimals they are told with.
+TITLES = {"si_snr": "SI-SNR", "sdr": "SDR", "sir": "SIR", "sar": "SAR", "stoi": "STOI", "pesq": "PESQ"}
+_DECIMALS = {"stoi": 3}
+_GAIN_TOLD = ("si_snr", "sdr")  # of the others the table has the scores alone
+DECODING = "decode.json"  # what stage 3 notes in separated_<set>
 
 
 def write_results(expdir: Path, config: Config, sets: Sequence[SetScores], *, command_line: str) -> None:
@@ -104,50 +35,125 @@ def write_results(expdir: Path, config: Config, sets: Sequence[SetScores], *, co
         command_line: what was run.
     """
     name = os.path.basename(os.path.abspath(expdir))
-    facts = _facts(config, _model_facts(Path(expdir) / "model.json"), command_line)
+    facts = fact_list(config, Path(expdir), [scores.name for scores in sets], command_line=command_line)
     lines = [f"# Results: {name}", "", *(f"- {what}: {value}" for what, value in facts)]
     for scores in sets:
-        lines += ["", *set_table(scores, summarise(scores))]
+        lines += ["", *set_section(scores)]
     write_text(Path(expdir) / "RESULTS.md", "\n".join(lines) + "\n")
 
 
-def set_table(scores: SetScores, summary: Summary) -> list[str]:
-    """Gives a set's heading, table and what its columns mean, as Markdown lines."""
-    low, high = summary.interval
-    heads = ["", "scored", "SI-SNR", "SI-SNRi", "95 % interval", "median SI-SNRi", "SI-SNRi below 0"]
-    scored = f"{summary.n_scored} of {summary.n_utts}"
-    mixture = ["unprocessed mixture", scored, _db(summary.si_snr - summary.si_snri), _db(0.0), "-", "-", "-"]
-    model = [
-        "model",
-        scored,
-        _db(summary.si_snr),
-        _db(summary.si_snri),
-        f"{_db(low)} to {_db(high)}",
-        _db(summary.median),
-        f"{100 * summary.share_worse:.1f} %",
-    ]
-    if summary.sdr is not None and summary.sdri is not None:
-        heads += ["SDR", "SDRi"]
-        mixture += [_db(summary.sdr - summary.sdri), _db(0.0)]
-        model += [_db(summary.sdr), _db(summary.sdri)]
-    rows = [heads, ["---"] * len(heads), mixture, model]
+def set_section(scores: SetScores) -> list[str]:
+    """Gives a set's heading, tables and what they mean, as Markdown lines."""
+    summary = summarise(scores)
+    if scores.windows:
+        counts = scores.windows
+        return [
+            f"## Test set `{scores.name}`, reference protocol: {summary.n_scored} scored of {summary.n_utts}",
+            "",
+            f"Windows of 4 s, every 2 s and one at the end, of the mixtures of 4 to 12 s, {counts.num_used} of "
+            f"{counts.num_utts}; separated window by window. Windows with a silent reference, which cannot be scored: "
+            f"{counts.num_silent}. Checkpoint: {scores.checkpoint}.",
+            "",
+            *score_table(summary),
+            "",
+            "dB; means over the windows of the means over their sources; the interval is that of the mean SI-SNRi, by "
+            f"bootstrap over mixtures ({N_RESAMPLES} resamples).",
+        ]
     return [
         f"## Test set `{scores.name}`: {summary.n_scored} scored of {summary.n_utts}",
         "",
-        f"Corpus: {scores.corpus}. Checkpoint: {scores.checkpoint}.",
+        f"Corpus: {scores.corpus}. Checkpoint: {scores.checkpoint}. Full protocol: every utterance, whole.",
         "",
-        *("| " + " | ".join(row) + " |" for row in rows),
+        *score_table(summary),
         "",
-        "dB; whole utterances, means over the utterances of the means over their sources; the interval is that of the "
-        f"mean SI-SNRi, by bootstrap over utterances ({N_RESAMPLES} resamples).",
+        *_spread_table(summary),
+        "",
+        *_group_table(break_down(scores)),
+        "",
+        "dB, but STOI (0 to 1) and PESQ (MOS-LQO); means over utterances of the means over sources; intervals of "
+        f"the mean by bootstrap over utterances ({N_RESAMPLES} resamples). Level difference: from the quietest to "
+        "the loudest source.",
     ]
 
 
-def _db(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}"
+def score_table(summary: Summary) -> list[str]:
+    """Gives the table of a set: the unprocessed mixture, then the model."""
+    worse = f"{100 * summary.share_worse:.1f} %"
+    spread = summary.improvements["si_snr"]
+    heads = ["", "scored", "SI-SNR", "SI-SNRi", "95 % interval", "median SI-SNRi", "SI-SNRi below 0"]
+    mixture = ["unprocessed mixture", _scored(summary), *_of_mixture(summary, "si_snr"), "-", "-", "-"]
+    model = [
+        "model",
+        _scored(summary),
+        *_of_model(summary, "si_snr"),
+        interval_told(spread),
+        told(spread.median),
+        worse,
+    ]
+    for metric in list(summary.mixtures)[1:]:
+        heads += [TITLES[metric], *([f"{TITLES[metric]}i"] if metric in _GAIN_TOLD else [])]
+        mixture += _of_mixture(summary, metric)
+        model += _of_model(summary, metric)
+    return _table([heads, mixture, model])
 
 
-def _facts(config: Config, model_facts: list[tuple[str, str]], command_line: str) -> list[tuple[str, str]]:
+def _of_mixture(summary: Summary, metric: str) -> list[str]:
+    return [told(summary.mixtures[metric], metric), *([told(0.0)] if metric in _GAIN_TOLD else [])]
+
+
+def _of_model(summary: Summary, metric: str) -> list[str]:
+    values = [summary.estimates[metric], *([summary.improvements[metric]] if metric in _GAIN_TOLD else [])]
+    return [told(value.mean, metric) for value in values]
+
+
+def _spread_table(summary: Summary) -> list[str]:
+    rows = [["model", "mean", "median", "95 % interval"]]
+    for metric, title in TITLES.items():
+        if metric in summary.estimates:
+            rows.append([title, *_spread_told(summary.estimates[metric], metric)])
+            rows.append([f"{title}i", *_spread_told(summary.improvements[metric], metric)])
+    return _table(rows)
+
+
+def _spread_told(spread: Spread, metric: str) -> list[str]:
+    return [told(spread.mean, metric), told(spread.median, metric), interval_told(spread, metric)]
+
+
+def _group_table(groups: Sequence[Group]) -> list[str]:
+    rows = [["by", "", "utterances", "SI-SNRi", "95 % interval", "median SI-SNRi", "SI-SNRi below 0"]]
+    for group in groups:
+        spread = group.si_snri
+        values = [told(spread.mean), interval_told(spread), told(spread.median), f"{100 * group.share_worse:.1f} %"]
+        rows.append([group.by, group.name, str(group.n_utts), *values])
+    return _table(rows)
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    heads, *body = rows
+    return ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *body)]
+
+
+def _scored(summary: Summary) -> str:
+    return f"{summary.n_scored} of {summary.n_utts}"
+
+
+def interval_told(spread: Spread, metric: str = "si_snr") -> str:
+    """Gives the interval in words."""
+    return " to ".join(told(value, metric) for value in spread.interval)
+
+
+def told(value: float, metric: str = "si_snr") -> str:
+    """Gives a score with the decimals of its metric."""
+    decimals = _DECIMALS.get(metric, 2)
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"
+
+
+def fact_list(config: Config, expdir: Path, sets: Sequence[str], *, command_line: str) -> list[tuple[str, str]]:
+    """Gives what was run, on what, and what it took: names and values.
+
+    Raises:
+        InputError: a file of the experiment is not what training or stage 3 writes.
+    """
     options = ", ".join(f"{key} {value}" for key, value in config.separator_conf.items() if value is not None)
     versions = f"Python {platform.python_version()}, MindSpore {_version('mindspore')}, MindAudio"
     rate_rule = "".join(f", {key} {value}" for key, value in config.scheduler_conf.items())
@@ -161,12 +167,15 @@ def _facts(config: Config, model_facts: list[tuple[str, str]], command_line: str
         ("versions", f"{versions} {_version('mindaudio')}, mindaudio-ext {mindaudio_ext.__version__}"),
         ("git", git_hash(Path(mindaudio_ext.__file__).parent)),
         ("device", f"{config.device_target} ({platform.system()} {platform.machine()})"),
+        ("config", "`config.yaml` beside this file"),
         ("sets", f"train `{config.train_set}`, validation `{config.valid_set}`"),
         ("signals", f"{config.sample_rate} Hz, {config.num_spks} sources"),
         ("seed", str(config.seed)),
         ("model", f"{config.separator} ({options}), {config.n_filters} filters of {config.kernel_size} samples"),
-        *model_facts,
+        *_model_facts(expdir / "model.json"),
         ("training", training),
+        *_speed_facts(expdir / "history.jsonl"),
+        *_decoding_facts(expdir, sets),
     ]
 
 
@@ -179,6 +188,44 @@ def _model_facts(path: Path) -> list[tuple[str, str]]:
         return facts + ([("best epoch", str(int(values["epoch"])))] if "epoch" in values else [])
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: not what training writes ({error}); train again or remove it") from error
+
+
+def _speed_facts(path: Path) -> list[tuple[str, str]]:
+    """Gives the training's speed, as `history.jsonl` has it for each epoch."""
+    if not path.is_file():
+        return []
+    try:
+        epochs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        speeds = [float(speed) for epoch in epochs if (speed := epoch["audio_seconds_per_second"]) is not None]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: not what training writes ({error}); train again or remove it") from error
+    if not speeds:
+        return []
+    speed = np.median(speeds)
+    return [("training speed", f"{speed:.2f} s of audio a second, all devices together, the median of the epochs")]
+
+
+def _decoding_facts(expdir: Path, sets: Sequence[str]) -> list[tuple[str, str]]:
+    """Gives what separating each set took, as stage 3 noted it."""
+    facts, multiply_adds = [], None
+    for name in dict.fromkeys(sets):
+        path = expdir / f"separated_{name}" / DECODING
+        if not path.is_file():
+            continue
+        try:
+            noted = json.loads(path.read_text(encoding="utf-8"))
+            multiply_adds = float(noted["multiply_adds_per_second"])
+            audio, seconds = float(noted["audio_seconds"]), float(noted["seconds"])
+            took = (
+                f"RTF {seconds / audio:.3f} ({audio:.0f} s of audio in {seconds:.0f} s), peak memory "
+                f"{noted['peak_memory'] / 1e6:.0f} MB a process, on {noted['device']}"
+            )
+        except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
+            raise InputError(f"{path}: not what stage 3 writes ({error!r}); run stage 3 again or remove it") from error
+        facts.append((f"separating `{name}`", took))
+    if multiply_adds is None:
+        return facts
+    return [("multiply-adds", f"{multiply_adds / 1e9:.2f} G per second of audio, counted over 4 s"), *facts]
 
 
 def _version(package: str) -> str:

@@ -1,10 +1,12 @@
 """Scores of a test set: each estimate against its reference and against the unprocessed mixture."""
 
 import csv
+import importlib.util
 import io
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -13,42 +15,43 @@ import numpy as np
 from mindaudio_ext.data.audio import read_signal
 from mindaudio_ext.data.kaldi_dir import CORPUS, DataDir, read_data_dir, read_scp
 from mindaudio_ext.data.parallel import parallel_map
+from mindaudio_ext.data.windows import COUNTS, WindowCounts, read_counts
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import write_text
+from mindaudio_ext.metrics import pesq
 from mindaudio_ext.metrics.permutation import best_permutation
-from mindaudio_ext.metrics.sdr import sdr
+from mindaudio_ext.metrics.sdr import bss_eval
 from mindaudio_ext.metrics.si_snr import si_snr
+from mindaudio_ext.metrics.stoi import stoi
+
+METRICS = ("si_snr", "sdr", "sir", "sar", "stoi", "pesq")  # in the order of the table; the last five are optional
 
 
 @dataclass(frozen=True)
-class SourceScore:
-    """The scores of one source of one utterance, dB; `source` counts from 1 in the order of the references."""
-
-    key: str
-    source: int
-    si_snr: float
-    si_snri: float
-    sdr: float | None = None
-    sdri: float | None = None
-
-
-@dataclass(frozen=True)
-class SetScores:
-    """A test set's scores.
+class UtteranceScores:
+    """The scores of one utterance, or of one window of the reference protocol.
 
     Attributes:
-        name: of the set.
-        n_utts: the number of keys in the data directory, however many were scored.
-        rows: a score for each utterance and source.
-        corpus: what the set was made from, as its data directory says.
-        checkpoint: what separated it, as decoding noted.
+        key: of the utterance.
+        seconds: its length.
+        level_difference: the loudest source's level less the quietest's, dB.
+        sexes: of the speakers, such as "f m", sorted; None when not known.
+        estimates: metric -> the score of each source's estimate, in the order of the references.
+        mixtures: metric -> the score of the unprocessed mixture against each reference.
     """
 
-    name: str
-    n_utts: int
-    rows: tuple[SourceScore, ...]
-    corpus: str = "not stated"
-    checkpoint: str = "not stated"
+    key: str
+    seconds: float
+    level_difference: float
+    sexes: str | None
+    estimates: dict[str, tuple[float, ...]]
+    mixtures: dict[str, tuple[float, ...]]
+
+    def improvements(self, metric: str) -> tuple[float, ...]:
+        """Gives what separation gained, a source each."""
+        return tuple(
+            estimate - mixture for estimate, mixture in zip(self.estimates[metric], self.mixtures[metric], strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,44 @@ class Utterance:
     mixture: Signal
     references: tuple[Signal, ...]
     estimates: tuple[Signal, ...]
+    sexes: str | None
+
+
+@dataclass(frozen=True)
+class SetScores:
+    """A test set's scores.
+
+    Attributes:
+        name: of the set.
+        n_utts: the number of utterances (or windows) in the set, however many were scored.
+        utterances: those that were, in the order of their keys.
+        corpus: what the set was made from, as its data directory says.
+        checkpoint: what separated it, as decoding noted.
+        windows: what the windows are of; None when whole utterances were scored.
+        signals: where the signals of `utterances` are, in their order.
+    """
+
+    name: str
+    n_utts: int
+    utterances: tuple[UtteranceScores, ...]
+    corpus: str = "not stated"
+    checkpoint: str = "not stated"
+    windows: WindowCounts | None = None
+    signals: tuple[Utterance, ...] = field(default=(), compare=False)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that were computed, in the order of `METRICS`."""
+        return tuple(self.utterances[0].estimates)
+
+
+def chosen_metrics(*, cal_sdr: bool, cal_pesq: bool) -> tuple[str, ...]:
+    """Gives the metrics that the config's switches choose.
+
+    >>> chosen_metrics(cal_sdr=False, cal_pesq=True)
+    ('si_snr', 'pesq')
+    """
+    return ("si_snr", *(("sdr", "sir", "sar", "stoi") if cal_sdr else ()), *(("pesq",) if cal_pesq else ()))
 
 
 def score_set(
@@ -76,7 +117,7 @@ def score_set(
     data_dir: Path,
     num_spks: int,
     sample_rate: int,
-    cal_sdr: bool = False,
+    metrics: Sequence[str] = METRICS[:1],
     nj: int = 1,
     allow_pipes: bool = False,
 ) -> SetScores:
@@ -84,25 +125,39 @@ def score_set(
 
     Args:
         separated_dir: has `spk1.scp`, ..., the estimates.
-        data_dir: a Kaldi directory with `wav.scp` and `spk1.scp`, ..., the references.
+        data_dir: a Kaldi directory with `wav.scp` and `spk1.scp`, ..., the references; or one of windows.
         num_spks: sources of each mixture.
         sample_rate: the rate all signals must have, Hz.
-        cal_sdr: SDR too.
+        metrics: of `METRICS`; SI-SNR always is among them.
         nj: processes.
         allow_pipes: run the commands in the scp files of the data directory.
 
     Raises:
-        InputError: keys, rates or lengths do not agree, a sound cannot be read or a reference is silent.
+        InputError: keys, rates or lengths do not agree, a sound cannot be read or a reference is silent, or PESQ is
+            wanted and cannot be had.
     """
+    if "pesq" in metrics:
+        _require_pesq(sample_rate)
     utterances = pair_signals(
         separated_dir=separated_dir, data_dir=data_dir, num_spks=num_spks, allow_pipes=allow_pipes
     )
     name = set_name(data_dir)
-    score = partial(score_utterance, sample_rate=sample_rate, cal_sdr=cal_sdr)
-    rows = [row for scored in parallel_map(score, utterances, nj=nj, title=f"score {name}") for row in scored]
+    score = partial(score_utterance, sample_rate=sample_rate, metrics=("si_snr", *metrics))
+    scores = tuple(parallel_map(score, utterances, nj=nj, title=f"score {name}"))
     statement = Path(data_dir) / CORPUS
     corpus = statement.read_text(encoding="utf-8").strip() if statement.is_file() else SetScores.corpus
-    return SetScores(name, len(utterances), tuple(rows), corpus, _checkpoint(Path(separated_dir)))
+    windows = read_counts(data_dir) if (Path(data_dir) / COUNTS).is_file() else None
+    n_utts = windows.num_windows if windows else len(utterances)
+    return SetScores(name, n_utts, scores, corpus, _checkpoint(Path(separated_dir)), windows, tuple(utterances))
+
+
+def _require_pesq(sample_rate: int) -> None:
+    if importlib.util.find_spec("pesq") is None:
+        raise InputError(
+            "cal_pesq: the package pesq is not installed; pip install pesq==0.0.4, or leave cal_pesq false"
+        )
+    if sample_rate not in pesq.MODES:
+        raise InputError(f"cal_pesq: PESQ is for 8000 and 16000 Hz, not {sample_rate} Hz; leave cal_pesq false")
 
 
 def _checkpoint(separated_dir: Path) -> str:
@@ -147,9 +202,17 @@ def pair_signals(*, separated_dir: Path, data_dir: Path, num_spks: int, allow_pi
                 for i, source in enumerate(data.sources, 1)
             ),
             tuple(Signal(values[key], f"{path}: {key}") for path, values in zip(paths, estimates)),
+            _sexes(data, key),
         )
         for key in data.keys
     ]
+
+
+def _sexes(data: DataDir, key: str) -> str | None:
+    if data.src2spk is None or data.spk2gender is None:
+        return None
+    sexes = [data.spk2gender.get(speaker) for speaker in data.src2spk[key]]
+    return None if None in sexes else " ".join(sorted(sexes))
 
 
 def _read_estimates(path: Path, data: DataDir) -> dict[str, str]:
@@ -164,8 +227,24 @@ def _read_estimates(path: Path, data: DataDir) -> dict[str, str]:
     return values
 
 
-def score_utterance(utterance: Utterance, *, sample_rate: int, cal_sdr: bool) -> list[SourceScore]:
-    """Gives one utterance's scores, a source each, under the permutation of estimates with the best mean SI-SNR.
+def score_utterance(utterance: Utterance, *, sample_rate: int, metrics: Sequence[str]) -> UtteranceScores:
+    """Gives one utterance's scores, under the permutation of estimates with the best mean SI-SNR.
+
+    Raises:
+        InputError: as `score_set`, naming the file and key.
+    """
+    mixture, references, estimates = matched_signals(utterance, sample_rate=sample_rate)
+    mixtures = np.broadcast_to(mixture, references.shape)  # [C, T]
+    try:
+        scores = [_measure(signals, references, sample_rate, metrics) for signals in (estimates, mixtures)]
+    except ValueError as error:
+        raise InputError(f"{utterance.mixture.name}: {error}") from error
+    levels = 20 * np.log10(references.std(axis=1, dtype=np.float64))  # [C]
+    return UtteranceScores(utterance.key, len(mixture) / sample_rate, float(np.ptp(levels)), utterance.sexes, *scores)
+
+
+def matched_signals(utterance: Utterance, *, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Reads an utterance: mixture [T], references [C, T], and estimates [C, T] in the references' order.
 
     Raises:
         InputError: as `score_set`, naming the file and key.
@@ -173,31 +252,34 @@ def score_utterance(utterance: Utterance, *, sample_rate: int, cal_sdr: bool) ->
     mixture = _read(utterance.mixture, sample_rate, None)  # [T]
     references = np.stack([_read(signal, sample_rate, len(mixture)) for signal in utterance.references])  # [C, T]
     estimates = np.stack([_read(signal, sample_rate, len(mixture)) for signal in utterance.estimates])  # [C, T]
+    if len(mixture) < 2:
+        raise InputError(f"{utterance.mixture.name}: has one sample; a score needs two")
     silent = np.flatnonzero(np.ptp(references, axis=1) == 0)
     if len(silent):
         raise InputError(f"{utterance.references[silent[0]].name}: the reference is silent; it cannot be scored")
-    try:
-        return _score(utterance.key, mixture, references, estimates, cal_sdr)
-    except ValueError as error:
-        raise InputError(f"{utterance.mixture.name}: {error}") from error
+    return mixture, references, estimates[best_permutation(_pairwise_si_snr(estimates, references))]
 
 
-def _score(
-    key: str, mixture: np.ndarray, references: np.ndarray, estimates: np.ndarray, cal_sdr: bool
-) -> list[SourceScore]:
-    n_src = len(references)
-    mixtures = np.broadcast_to(mixture, references.shape)  # [C, T]
-    pairs = (n_src, *references.shape)
-    pairwise = si_snr(
+def _pairwise_si_snr(estimates: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Gives [C estimates, C references], dB."""
+    pairs = (len(references), *references.shape)
+    return si_snr(
         estimate=np.broadcast_to(estimates[:, None], pairs), reference=np.broadcast_to(references[None], pairs)
-    )  # [C estimates, C references]
-    order = best_permutation(pairwise)
-    values = pairwise[order, np.arange(n_src)]
-    columns = [values, values - si_snr(estimate=mixtures, reference=references)]
-    if cal_sdr:
-        values = sdr(estimates=estimates[order], references=references)
-        columns += [values, values - sdr(estimates=mixtures, references=references)]
-    return [SourceScore(key, source, *map(float, row)) for source, row in enumerate(zip(*columns), 1)]
+    )
+
+
+def _measure(
+    signals: np.ndarray, references: np.ndarray, sample_rate: int, metrics: Sequence[str]
+) -> dict[str, tuple[float, ...]]:
+    """Gives the metrics of signals [C, T] against the references in their places."""
+    values = {"si_snr": si_snr(estimate=signals, reference=references)}
+    if not {"sdr", "sir", "sar"}.isdisjoint(metrics):
+        values |= bss_eval(estimates=signals, references=references)._asdict()
+    for name, measure in (("stoi", stoi), ("pesq", pesq.pesq)):
+        if name in metrics:
+            pairs = zip(signals, references)
+            values[name] = [measure(estimate=one, reference=of, sample_rate=sample_rate) for one, of in pairs]
+    return {name: tuple(map(float, values[name])) for name in METRICS if name in metrics}
 
 
 def _read(signal: Signal, sample_rate: int, n_samples: int | None) -> np.ndarray:
@@ -208,16 +290,19 @@ def _read(signal: Signal, sample_rate: int, n_samples: int | None) -> np.ndarray
 
 
 def write_scores(scores: SetScores, path: str | os.PathLike) -> None:
-    """Writes `key,source,si_snr,si_snri[,sdr,sdri]`, a row a source, atomically; same scores, same bytes."""
-    with_sdr = any(row.sdr is not None for row in scores.rows)
-    columns = ["si_snr", "si_snri"] + ["sdr", "sdri"] * with_sdr
+    """Writes `key,source,si_snr,si_snri` and two columns for each further metric, a row a source, atomically.
+
+    Same scores, same bytes.
+    """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["key", "source", *columns])
-    for row in scores.rows:
-        table.writerow([row.key, row.source, *(_decibels(getattr(row, column)) for column in columns)])
+    table.writerow(["key", "source", *(column for metric in scores.metrics for column in (metric, f"{metric}i"))])
+    for utterance in scores.utterances:
+        pairs = [(utterance.estimates[metric], utterance.improvements(metric)) for metric in scores.metrics]
+        for source, row in enumerate(zip(*(column for pair in pairs for column in pair)), 1):
+            table.writerow([utterance.key, source, *map(_six_decimals, row)])
     write_text(path, text.getvalue())
 
 
-def _decibels(value: float) -> str:
+def _six_decimals(value: float) -> str:
     return f"{round(value, 6) + 0.0:.6f}"  # adding zero turns -0.0 into 0.0

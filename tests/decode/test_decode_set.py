@@ -80,7 +80,7 @@ def test_nothing_half_written_and_a_log(decoded):
     folder, _ = decoded
     files = files_of(folder / "exp" / "separated_test")
     wavs = {f"wav/{key}_s{source}.wav" for key in "abc" for source in (1, 2)}
-    assert set(files) == wavs | {"spk1.scp", "spk2.scp", "made.jsonl", "decode.log"}
+    assert set(files) == wavs | {"spk1.scp", "spk2.scp", "made.jsonl", "decode.log", "decode.json"}
     log = files["decode.log"].decode()
     assert "3 of 3 mixtures" in log
     assert "RTF" in log

@@ -1,82 +1,63 @@
 """RESULTS.md: intervals and means of values known beforehand, and where they come from."""
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mindaudio_ext.config import load_config
+from mindaudio_ext.data.windows import WindowCounts
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.score.results import bootstrap_interval, git_hash, set_table, summarise, write_results
-from mindaudio_ext.score.score import SetScores, SourceScore
+from mindaudio_ext.score.results import git_hash, score_table, set_section, write_results
+from mindaudio_ext.score.score import SetScores, UtteranceScores
+from mindaudio_ext.score.summary import summarise
 
 BASE = Path(__file__).parents[2] / "conf" / "base.yaml"
+
+
+def utterance(key, estimates, mixtures, **more):
+    return UtteranceScores(key, 5.0, 1.0, "f m", {"si_snr": estimates, **more}, {"si_snr": mixtures, **more})
+
+
 # Utterance means of SI-SNRi: 3, -1, 7, 3. Mixtures: 0 each but the last, -3.
-ROWS = (
-    SourceScore("a", 1, 2.0, 2.0),
-    SourceScore("a", 2, 4.0, 4.0),
-    SourceScore("b", 1, -3.0, -3.0),
-    SourceScore("b", 2, 1.0, 1.0),
-    SourceScore("c", 1, 7.0, 7.0),
-    SourceScore("c", 2, 7.0, 7.0),
-    SourceScore("d", 1, 0.0, 3.0),
-    SourceScore("d", 2, 0.0, 3.0),
+UTTERANCES = (
+    utterance("a", (2.0, 4.0), (0.0, 0.0)),
+    utterance("b", (-3.0, 1.0), (0.0, 0.0)),
+    utterance("c", (7.0, 7.0), (0.0, 0.0)),
+    utterance("d", (0.0, 0.0), (-3.0, -3.0)),
 )
-SCORES = SetScores("test", 4, ROWS, "mini, min mode", "best.ckpt, sha256 0123")
+SCORES = SetScores("test", 4, UTTERANCES, "mini, min mode", "best.ckpt, sha256 0123")
 
 
-def test_interval_of_a_large_sample_is_that_of_the_normal_distribution():
-    values = np.random.default_rng(1).normal(5, 2, size=1000)
-    low, high = bootstrap_interval(values)
-    half = 1.959964 * values.std() / np.sqrt(1000)
-    assert low == pytest.approx(values.mean() - half, abs=0.01)
-    assert high == pytest.approx(values.mean() + half, abs=0.01)
-
-
-def test_interval_of_two_values_is_their_range():
-    # A resample of two is (low, low), mixed or (high, high) with 1/4, 1/2, 1/4: the 2.5 % quantile is the lower value.
-    assert bootstrap_interval(np.array([1.0, 3.0])) == (1.0, 3.0)
-    assert bootstrap_interval(np.array([1.0, 3.0]), level=0.4) == (2.0, 2.0)
-
-
-def test_interval_is_the_same_each_time():
-    values = np.arange(30.0)
-    assert bootstrap_interval(values) == bootstrap_interval(values)
-
-
-def test_interval_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="at least 1"):
-        bootstrap_interval(np.array([]))
-
-
-def test_summary_weighs_utterances():
-    summary = summarise(SCORES)
-    assert (summary.n_scored, summary.n_utts) == (4, 4)
-    assert summary.si_snr == pytest.approx((3 - 1 + 7 + 0) / 4)
-    assert summary.si_snri == pytest.approx((3 - 1 + 7 + 3) / 4)
-    assert summary.median == 3.0
-    assert summary.share_worse == 0.25
-    assert summary.interval[0] < 3.0 < summary.interval[1]
-    assert summary.sdr is None
-
-
-def test_table_has_the_mixture_and_the_model():
-    lines = set_table(SCORES, summarise(SCORES))
-    low, high = bootstrap_interval(np.array([3.0, -1.0, 7.0, 3.0]))
+def test_section_has_the_mixture_and_the_model():
+    lines = set_section(SCORES)
+    low, high = summarise(SCORES).improvements["si_snr"].interval
     assert lines[0] == "## Test set `test`: 4 scored of 4"
     assert lines[6] == "| unprocessed mixture | 4 of 4 | -0.75 | 0.00 | - | - | - |"
     assert lines[7] == f"| model | 4 of 4 | 2.25 | 3.00 | {low:.2f} to {high:.2f} | 3.00 | 25.0 % |"
+    assert f"| sexes | f + m | 4 | 3.00 | {low:.2f} to {high:.2f} | 3.00 | 25.0 % |" in lines
 
 
-def test_table_with_sdr():
-    rows = (SourceScore("a", 1, 2.0, 2.0, 5.0, 4.0), SourceScore("a", 2, 2.0, 2.0, 6.0, 4.0))
-    scores = SetScores("x", 1, rows)
-    lines = set_table(scores, summarise(scores))
-    assert lines[4].endswith("| SDR | SDRi |")
-    assert lines[6].endswith("| 1.50 | 0.00 |")
-    assert lines[7].endswith("| 5.50 | 4.00 |")
+def test_table_with_all_metrics():
+    names = ("sdr", "sir", "sar", "stoi", "pesq")
+    estimates = {name: (value, value + 1) for name, value in zip(names, (5.0, 6.0, 7.0, 0.5, 2.0))}
+    mixtures = {name: (value, value + 1) for name, value in zip(names, (1.0, 1.0, 60.0, 0.2, 1.0))}
+    one = UtteranceScores("a", 5.0, 1.0, None, {"si_snr": (2.0, 2.0), **estimates}, {"si_snr": (0.0, 0.0), **mixtures})
+    heads, _, mixture, model = score_table(summarise(SetScores("x", 1, (one,))))
+    assert heads.endswith("| SI-SNRi below 0 | SDR | SDRi | SIR | SAR | STOI | PESQ |")
+    assert mixture.endswith("| - | 1.50 | 0.00 | 1.50 | 60.50 | 0.700 | 1.50 |")
+    assert model.endswith("| 0.0 % | 5.50 | 4.00 | 6.50 | 7.50 | 1.000 | 2.50 |")
+
+
+def test_section_of_the_reference_protocol_says_what_it_is_of():
+    windows = tuple(dataclasses.replace(one, key=f"{one.key}_0000000") for one in UTTERANCES)
+    scores = SetScores("test_reference", 5, windows, windows=WindowCounts(9, 4, 5, 1))
+    lines = set_section(scores)
+    assert lines[0] == "## Test set `test_reference`, reference protocol: 4 scored of 5"
+    assert "of the mixtures of 4 to 12 s, 4 of 9;" in lines[2]
+    assert "cannot be scored: 1." in lines[2]
 
 
 def test_results_say_what_was_run(tmp_path):
@@ -84,6 +65,11 @@ def test_results_say_what_was_run(tmp_path):
     expdir.mkdir()
     (expdir / "model.json").write_text(json.dumps({"parameters": 1234567, "epoch": 9}))
     config = load_config(BASE, None, ["seed=7 sample_rate=16000"])
+    epochs = [{"audio_seconds_per_second": speed} for speed in (1.0, 6.5, None, 7.0)]
+    (expdir / "history.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
+    noted = {"audio_seconds": 200, "seconds": 50, "peak_memory": 7e8, "device": "CPU (x)"}
+    (expdir / "separated_test").mkdir()
+    (expdir / "separated_test/decode.json").write_text(json.dumps({**noted, "multiply_adds_per_second": 41.25e9}))
     write_results(expdir, config, [SCORES], command_line="./run.sh")
     text = (expdir / "RESULTS.md").read_text()
     assert text.startswith("# Results: mini\n")
@@ -94,6 +80,9 @@ def test_results_say_what_was_run(tmp_path):
         "- parameters: 1 234 567",
         "- best epoch: 9",
         "- device: CPU",
+        "- training speed: 6.50 s of audio a second",
+        "- multiply-adds: 41.25 G per second of audio",
+        "- separating `test`: RTF 0.250 (200 s of audio in 50 s), peak memory 700 MB a process, on CPU (x)",
         "chunk_size 250",
         "mindaudio-ext 0.1.0",
         "## Test set `test`: 4 scored of 4",
@@ -105,6 +94,20 @@ def test_results_say_what_was_run(tmp_path):
 def test_broken_model_facts_are_named(tmp_path):
     (tmp_path / "model.json").write_text('{"parameters": ')
     with pytest.raises(InputError, match=r"model\.json: not what training writes"):
+        write_results(tmp_path, load_config(BASE, None), [SCORES], command_line="x")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("history.jsonl", '{"epoch": 1}\n', "not what training writes"),
+        ("separated_test/decode.json", '{"audio_seconds": 0}', "not what stage 3 writes"),
+    ],
+)
+def test_broken_notes_are_named(tmp_path, file, text, words):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(text)
+    with pytest.raises(InputError, match=f"{file}: {words}"):
         write_results(tmp_path, load_config(BASE, None), [SCORES], command_line="x")
 
 

@@ -14,7 +14,7 @@ from scp_forms import to_archives, to_pipes
 from mindaudio_ext.bin.score import main
 from mindaudio_ext.config import load_config, save_config
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.score.score import score_set, write_scores
+from mindaudio_ext.score.score import METRICS, score_set, write_scores
 
 BASE = Path(__file__).parents[2] / "conf" / "base.yaml"
 RATE = T = 8000
@@ -70,11 +70,20 @@ def _score(made, **options):
 def test_scores_are_known_and_in_the_order_of_the_references(made):
     scores = _score(made)
     assert (scores.name, scores.n_utts) == ("test", 2)
-    assert [(row.key, row.source) for row in scores.rows] == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
-    np.testing.assert_allclose([row.si_snr for row in scores.rows], [40, 20, 0, 0], atol=1e-3)
-    improvements = [40 - HALF, 20 + HALF, -HALF, HALF]
-    np.testing.assert_allclose([row.si_snri for row in scores.rows], improvements, atol=1e-3)
-    assert scores.rows[0].sdr is None
+    first, second = scores.utterances
+    assert (first.key, second.key) == ("a", "b")
+    np.testing.assert_allclose([first.estimates["si_snr"], second.estimates["si_snr"]], [[40, 20], [0, 0]], atol=1e-3)
+    gains = [first.improvements("si_snr"), second.improvements("si_snr")]
+    np.testing.assert_allclose(gains, [[40 - HALF, 20 + HALF], [-HALF, HALF]], atol=1e-3)
+    assert scores.metrics == ("si_snr",)
+
+
+def test_utterances_carry_what_they_are_broken_down_by(made):
+    (made / "data/test/src2spk").write_text("a p q\nb q r\n")
+    (made / "data/test/spk2gender").write_text("p m\nq f\n")
+    first, second = _score(made).utterances
+    assert (first.seconds, first.sexes, second.sexes) == (1.0, "f m", None)  # nothing is known of r
+    assert first.level_difference == pytest.approx(HALF, abs=1e-3)
 
 
 def test_pipes_and_archives_give_the_same_scores(made, capsys):
@@ -117,15 +126,18 @@ def test_three_speakers_in_a_cycle(tmp_path):
         estimate = sources[(index + 1) % 3] + 10 ** -(index + 1) * ERROR / 4  # estimates 1, 2, 3: 20, 40, 60 dB
         _scp(tmp_path / "sep" / f"spk{index + 1}.scp", [("x", _write(tmp_path / f"e{index}.wav", estimate))])
     scores = score_set(separated_dir=tmp_path / "sep", data_dir=tmp_path / "data", num_spks=3, sample_rate=RATE)
-    np.testing.assert_allclose([row.si_snr for row in scores.rows], [60, 20, 40], atol=0.01)
-    np.testing.assert_allclose([row.si_snr - row.si_snri for row in scores.rows], -10 * np.log10(2), atol=1e-3)
+    (utterance,) = scores.utterances
+    np.testing.assert_allclose(utterance.estimates["si_snr"], [60, 20, 40], atol=0.01)
+    np.testing.assert_allclose(utterance.mixtures["si_snr"], -10 * np.log10(2), atol=1e-3)
 
 
 def test_silent_estimate_is_scored_and_not_dropped(made):
     _write(made / "exp/separated_test/wav/spk1/b.wav", np.zeros(T))
-    rows = _score(made).rows
-    assert len(rows) == 4
-    assert sorted(row.si_snr for row in rows if row.key == "b")[0] == -100.0
+    scores = _score(made, metrics=METRICS[:5])
+    assert len(scores.utterances) == 2
+    silent = int(np.argmin(scores.utterances[1].estimates["si_snr"]))
+    values = [scores.utterances[1].estimates[metric][silent] for metric in METRICS[:5]]
+    assert values == [-100.0, -100.0, -100.0, -100.0, 0.0]
 
 
 def test_missing_estimate_is_an_error_and_not_a_smaller_mean(made):
@@ -189,14 +201,58 @@ def test_command_writes_scores_and_results(made, capsys):
     assert "| unprocessed mixture | 2 of 2 | 0.00 | 0.00 |" in (made / "exp" / "RESULTS.md").read_text()
 
 
-def test_command_adds_sdr_when_asked(made):
-    save_config(load_config(BASE, None, ["cal_sdr=true"]), made / "exp" / "config.yaml")
+def test_command_leaves_the_slow_metrics_out_when_asked(made):
     main(["--expdir", str(made / "exp"), "--data", str(made / "data" / "test")])
     with open(made / "exp" / "scores_test.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["key", "source", "si_snr", "si_snri", "sdr", "sdri"]
+    columns = [column for metric in ("si_snr", "sdr", "sir", "sar", "stoi") for column in (metric, f"{metric}i")]
+    assert list(rows[0]) == ["key", "source", *columns]
     assert all(float(row["sdr"]) > float(row["si_snr"]) - 0.1 for row in rows)  # its filters can only forgive more
-    assert "| SDR | SDRi |" in (made / "exp" / "RESULTS.md").read_text()
+    assert "| SDR | SDRi | SIR | SAR | STOI |" in (made / "exp" / "RESULTS.md").read_text()
+    save_config(load_config(BASE, None, ["cal_sdr=false"]), made / "exp" / "config.yaml")
+    main(["--expdir", str(made / "exp"), "--data", str(made / "data" / "test")])
+    assert (made / "exp" / "scores_test.csv").read_text().startswith("key,source,si_snr,si_snri\n")
+
+
+@pytest.mark.parametrize(
+    ("installed", "rate", "words"), [(False, 8000, "the package pesq is not installed"), (True, 44100, "not 44100 Hz")]
+)
+def test_pesq_that_cannot_be_had_is_refused_before_the_work(made, monkeypatch, installed, rate, words):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if installed else None)
+    with pytest.raises(InputError, match=f"cal_pesq: .*{words}"):
+        _score(made, metrics=("pesq",), sample_rate=rate)
+
+
+def test_signals_of_one_sample_are_refused_by_key(made):
+    for path in [*(made / "data/test").glob("*/b.wav"), *(made / "exp/separated_test").glob("wav/*/b.wav")]:
+        _write(path, SOURCES[0][:1] + 0.1)
+    with pytest.raises(InputError, match=r"test/wav\.scp: b: has one sample"):
+        _score(made)
+
+
+def test_windows_are_scored_by_the_reference_protocol(made):
+    """The windows of a set that is scored whole: one for each key, with other estimates."""
+    data = made / "data"
+    signals = {"wav": SOURCES.sum(0), "spk1": SOURCES[0], "spk2": SOURCES[1]}
+    _data_dir(data / "test_reference", {name: {"a_0000000": samples} for name, samples in signals.items()})
+    (data / "test_reference/windows.json").write_text(
+        '{"num_utts": 2, "num_used": 1, "num_windows": 3, "num_silent": 2}'
+    )
+    for source in (0, 1):
+        wav = _write(made / f"exp/separated_test_reference/s{source}.wav", SOURCES[source] + 0.1 * ERROR)
+        _scp(made / f"exp/separated_test_reference/spk{source + 1}.scp", [("a_0000000", wav)])
+    main(["--expdir", str(made / "exp"), "--data", str(data / "test")])
+    rows = (made / "exp/scores_test_reference.csv").read_text().splitlines()
+    assert rows[0] == "key,source,si_snr,si_snri"
+    assert [float(row.split(",")[2]) for row in rows[1:]] == pytest.approx(
+        [20 + 20 * np.log10(0.3), 20 + 20 * np.log10(0.15)], abs=1e-3
+    )
+    results = (made / "exp/RESULTS.md").read_text()
+    assert "## Test set `test`: 2 scored of 2" in results
+    assert "## Test set `test_reference`, reference protocol: 1 scored of 3" in results
+    (made / "exp/scores_test_reference.csv").unlink()
+    main(["--expdir", str(made / "exp"), "--data", str(data / "test"), "--reference_protocol", "false"])
+    assert not (made / "exp/scores_test_reference.csv").exists()
 
 
 def test_command_refuses_in_one_line_and_leaves_the_old_scores(made, capsys):

@@ -1,0 +1,53 @@
+"""What separating a set took, noted for RESULTS.md."""
+
+import json
+import os
+import platform
+from pathlib import Path
+
+from mindaudio_ext.config import Config
+from mindaudio_ext.decode.decode_set import Decoded
+from mindaudio_ext.files import write_text
+
+NOTES = "decode.json"
+COUNTED_SECONDS = 4  # of the mixture whose multiply-adds are counted
+
+
+def note_decoding(separated_dir: Path, decoded: Decoded, config: Config, *, multiply_adds: float) -> None:
+    """Writes `decode.json` of a set.
+
+    Args:
+        separated_dir: `exp/<name>/separated_<set>`.
+        decoded: what decoding came to.
+        config: with the device that was used.
+        multiply_adds: of the model, a second of audio; see `count_for`.
+    """
+    values = {
+        "audio_seconds": round(decoded.audio_seconds, 3),
+        "seconds": round(decoded.seconds, 3),
+        "peak_memory": decoded.peak_memory,
+        "device": describe_device(config.device_target),
+        "multiply_adds_per_second": multiply_adds,
+    }
+    write_text(separated_dir / NOTES, json.dumps(values) + "\n")
+
+
+def count_for(config: Config) -> float:
+    """Gives the multiply-adds of a config's model for a second of audio, counted over 4 s."""
+    from mindaudio_ext.models.cost import count_multiply_adds
+    from mindaudio_ext.models.tasnet import build_model
+
+    n_samples = max(COUNTED_SECONDS * config.sample_rate, config.kernel_size)
+    return count_multiply_adds(build_model(config), n_samples) * config.sample_rate / n_samples
+
+
+def describe_device(target: str) -> str:
+    """Gives the device in words: the target, and of a CPU its name and the cores this process may use."""
+    if target != "CPU":
+        return target
+    name = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"CPU ({name}, {len(os.sched_getaffinity(0))} cores)"

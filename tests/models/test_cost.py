@@ -1,0 +1,48 @@
+"""Multiply-adds of models whose count is a sum that can be written down."""
+
+import mindspore as ms
+import pytest
+
+from mindaudio_ext.config import make_config
+from mindaudio_ext.models.cost import count_multiply_adds
+from mindaudio_ext.models.tasnet import build_model
+
+
+def _model(**values):
+    return build_model(make_config({"n_filters": 8, "kernel_size": 4, **values}, "test"))
+
+
+def test_dprnn():
+    conf = {"bottleneck_size": 6, "hidden_size": 5, "chunk_size": 10, "n_blocks": 2}
+    frames, chunks = 100, 23  # 202 samples by steps of 2; chunks every 5 frames, from one before to one after
+    filters, sources = 8 * 4, 2
+    a_frame = filters + 8 * 6 + sources * (6 * 6 + 6 * 6 + 6 * 8 + filters)  # encoder, bottleneck; heads, decoder
+    rnn_and_dense = 2 * (4 * 5 * (6 + 5)) + (2 * 5) * 6
+    in_a_chunk = 2 * 2 * rnn_and_dense + 6 * sources * 6  # two blocks along and across the chunks; what tells sources
+    assert count_multiply_adds(_model(separator_conf=conf), 202) == frames * a_frame + 10 * chunks * in_a_chunk
+
+
+def test_attention_counts_its_products_between_frames():
+    conf = {"n_heads": 2, "hidden_size": 4, "chunk_size": 10, "n_blocks": 1}
+    model = _model(separator="dptnet", separator_conf=conf)
+    short, long = count_multiply_adds(model, 400), count_multiply_adds(model, 4000)
+    assert long > 10.5 * short  # attention across chunks grows with the square of their number
+
+
+def test_mode_is_left_as_it_was():
+    ms.set_context(mode=ms.GRAPH_MODE)
+    count_multiply_adds(_model(separator="tcn", separator_conf={"n_blocks": 1, "n_repeats": 1}), 100)
+    assert ms.get_context("mode") == ms.GRAPH_MODE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bottleneck_size", "kernel_size", "chunk_size", "millions", "giga"),
+    [(64, 2, 250, 2.61, 41.6), (128, 2, 250, 3.65, 58.3), (64, 16, 100, 2.61, 5.3), (128, 16, 100, 3.65, 7.4)],
+)
+def test_published_sizes(bottleneck_size, kernel_size, chunk_size, millions, giga):
+    """Known: 41, 58, 5.2 and 7.2 G; about 2 % more are of the frames that only fill up chunks."""
+    conf = {"bottleneck_size": bottleneck_size, "chunk_size": chunk_size}
+    model = build_model(make_config({"kernel_size": kernel_size, "separator_conf": conf}, "test"))
+    assert sum(parameter.size for parameter in model.get_parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
+    assert count_multiply_adds(model, 32000) / 4e9 == pytest.approx(giga, abs=0.05)
