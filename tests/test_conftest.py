@@ -27,7 +27,8 @@ def test_run():
     ],
 )
 def test_needs(tmp_path, options, status, line):
-    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
+    for name in ("conftest.py", "browser.py"):
+        shutil.copy(Path(__file__).with_name(name), tmp_path)
     (tmp_path / "test_needs.py").write_text(TESTS)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
