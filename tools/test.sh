@@ -3,7 +3,7 @@
 #
 #   tools/test.sh           all of it
 #   tools/test.sh --quick   without the mini recipe and the tests marked slow
-#   tools/test.sh --all     all of it; a test that needs something this machine lacks fails instead of being listed
+#   tools/test.sh --all     also the tests of minutes; one that needs what this machine lacks fails instead of being listed
 set -euo pipefail
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)

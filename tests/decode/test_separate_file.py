@@ -120,7 +120,10 @@ def lengths(folder, name):
 
 @pytest.mark.parametrize(
     ("short", "long"),
-    [pytest.param(60, 300, id="minutes"), pytest.param(600, 3600, id="an hour", marks=pytest.mark.slow)],
+    [
+        pytest.param(60, 300, id="minutes"),
+        pytest.param(600, 3600, id="an hour", marks=[pytest.mark.slow, pytest.mark.needs("--all")]),
+    ],
 )
 def test_memory_does_not_grow_with_the_length(tmp_path, short, long):
     make_experiment(tmp_path / "exp")
@@ -136,6 +139,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path, short, long):
 
 
 @pytest.mark.slow
+@pytest.mark.needs("--all")
 def test_two_hours_of_eight_channels(tmp_path):
     make_experiment(tmp_path / "exp")
     write_noise(tmp_path / "meeting.wav", 7200, 16000, 8)

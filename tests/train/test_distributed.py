@@ -59,6 +59,7 @@ def test_a_batch_that_cannot_be_shared_is_refused():
 
 
 @pytest.mark.slow
+@pytest.mark.needs("--all")
 def test_a_late_rank_is_waited_for_and_a_dead_one_is_not(tmp_path):
     """MindSpore's collectives give up after 30 s on a CPU."""
     done = run(tmp_path / "log", "leave_the_others", 40)
