@@ -14,11 +14,9 @@ positional=true
 ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 . "$ROOT/tools/parse_options.sh"
 . "$ROOT/path.sh"
+. "$ROOT/tools/common.sh"
 
-if (($# != 1)); then
-    echo "check_data.sh: error: one data directory is expected, got $#: tools/check_data.sh DIR" >&2
-    exit 2
-fi
+one_data_dir "$@"
 debug_flag=()
 if [[ $debug == true ]]; then debug_flag=(--debug); fi
 python -m mindaudio_ext.bin.check_data "$1" --nj "$nj" --force "$force" --allow_pipes "$allow_pipes" "${debug_flag[@]}"

@@ -11,6 +11,11 @@ die() {
     exit "${2:-1}"
 }
 
+# one_data_dir ARGUMENTS...: ends the script unless there is one.
+one_data_dir() {
+    if (($# != 1)); then die "one data directory is expected, got $#: tools/${0##*/} DIR" 2; fi
+}
+
 # duration SECONDS: prints "7 s", "3 min 20 s" or "1 h 2 min".
 duration() {
     local seconds=$1

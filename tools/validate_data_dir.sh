@@ -12,11 +12,9 @@ positional=true
 ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 . "$ROOT/tools/parse_options.sh"
 . "$ROOT/path.sh"
+. "$ROOT/tools/common.sh"
 
-if (($# != 1)); then
-    echo "validate_data_dir.sh: error: one data directory is expected, got $#: tools/validate_data_dir.sh DIR" >&2
-    exit 2
-fi
+one_data_dir "$@"
 debug_flag=()
 if [[ $debug == true ]]; then debug_flag=(--debug); fi
 python -m mindaudio_ext.bin.validate_data_dir "$1" --no_audio "$no_audio" --nj "$nj" \

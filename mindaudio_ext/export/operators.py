@@ -27,7 +27,7 @@ def _strided_slice(
     shrink: int,
 ) -> Array:
     if ellipsis or new:
-        raise NotImplementedError("StridedSlice with an ellipsis or a new axis")
+        raise ValueError("StridedSlice with an ellipsis or a new axis")
     return x[slices(begin, end, strides, begin_mask, end_mask, shrink)]
 
 
@@ -72,13 +72,13 @@ def _softmax(x: Array, axis: tuple) -> Array:
 
 def _cumsum(x: Array, axis: int, exclusive: bool, reverse: bool) -> Array:
     if exclusive or reverse:
-        raise NotImplementedError("CumSum that is exclusive or runs backwards")
+        raise ValueError("CumSum that is exclusive or runs backwards")
     return np.cumsum(x, axis=axis, dtype=x.dtype)
 
 
 def _pad(x: Array, paddings: tuple, value: Array, *, mode: str = "constant", **_: Any) -> Array:
     if mode != "constant":
-        raise NotImplementedError(f"PadV3 of mode {mode}")
+        raise ValueError(f"PadV3 of mode {mode}")
     pairs = [(paddings[i], paddings[i + 1]) for i in range(0, len(paddings), 2)]  # from the last axis on
     return np.pad(x, [(0, 0)] * (x.ndim - len(pairs)) + pairs[::-1], constant_values=value)
 
@@ -128,7 +128,7 @@ def _dynamic_gru_v2(
 ) -> tuple:
     """A GRU in one direction: gates r, z, n; x [T, B, N], w_x [N, 3H], w_h [H, 3H], b_x and b_h [3H], h [B, H]."""
     if gate_order != "rzh" or not options.get("reset_after", True):
-        raise NotImplementedError(f"DynamicGRUV2 with gate_order {gate_order}, or a reset before the product")
+        raise ValueError(f"DynamicGRUV2 with gate_order {gate_order}, or a reset before the product")
     n_steps, n_batch, width = x.shape
     half, size = w_h.dtype, h.shape[1]
     w_h, b_x, b_h = (each.astype(np.float32) for each in (w_h, b_x, b_h))
