@@ -72,6 +72,7 @@ class Config:
     accum_steps: int = _key(low=1)
     init_from: str | None = _key()
     recompute: bool = _key()
+    mixed_precision: bool = _key()
     si_snr_clamp: float | None = _key()
     optimizer: str = _key(choices=("adam", "sgd"))
     lr: float = _key(above=0)
@@ -190,7 +191,7 @@ _OPTIONS_OF = {"separator_conf": "separator", "scheduler_conf": "scheduler", "mo
 # Keys that came later, and what the configs of older experiments mean without them.
 _BEFORE = {
     "model": "tasnet", "dynamic_mixing": False, "speed_perturb": 0.0, "save_every": 200, "accum_steps": 1,
-    "init_from": None, "recompute": False, "si_snr_clamp": None, "early_stop": None,
+    "init_from": None, "recompute": False, "mixed_precision": False, "si_snr_clamp": None, "early_stop": None,
     "ema_decay": 0.0, "average_best": 1, "max_skipped": 20, "explosion_margin": 10.0, "max_rollbacks": 3,
     "examples_every": 0, "decode_checkpoint": "best", "export_batch": 1, "export_targets": ["host", "ascend"],
     "export_utterances": 20,

@@ -15,6 +15,7 @@ from mindaudio_ext.train.distributed import Average
 from mindaudio_ext.train.dropout import count_dropout
 from mindaudio_ext.train.memory import recompute_blocks
 from mindaudio_ext.train.optimizer import make_optimizer
+from mindaudio_ext.train.precision import LossScale, in_half_precision
 
 
 class StepResult(NamedTuple):
@@ -51,11 +52,17 @@ class TrainStep:
         update = self.update = Update(config, model, count_dropout(model, config.seed))
         self.state: list[Parameter] = [*model.get_parameters(), *update.state]
         loss_fn, n_parts = PITLoss(config.num_spks, config.si_snr_clamp), self.n_parts
+        estimate = in_half_precision(model) if config.mixed_precision else model
 
-        def forward(mixture: Tensor, sources: Tensor, lengths: Tensor) -> Tensor:
-            return loss_fn(model(mixture), sources, lengths) / n_parts
+        def forward(mixture: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+            loss = loss_fn(estimate(mixture).astype(ms.float32), sources, lengths) / n_parts
+            return update.scaled(loss), loss
 
-        value_and_grad = ms.value_and_grad(forward, None, update.parameters)
+        scaled_and_grad = ms.value_and_grad(forward, None, update.parameters, has_aux=True)
+
+        def value_and_grad(mixture: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+            (_, loss), gradients = scaled_and_grad(mixture, sources, lengths)
+            return loss, gradients
 
         @ms.jit
         def step(mixture: Tensor, sources: Tensor, lengths: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -126,13 +133,13 @@ class Update(nn.Cell):
     """Clips gradients by their global norm and hands them to the optimizer, unless something is not finite.
 
     Args:
-        config: of the optimizer, `clip_norm` and `ema_decay`.
+        config: of the optimizer, `clip_norm`, `ema_decay` and `mixed_precision`.
         model: whose trainable parameters are updated.
         count: int32 [], to be increased by one; None: there is no such count.
 
     Inputs:
         loss: [].
-        gradients: one for each of `parameters`.
+        gradients: of the scaled loss, one for each of `parameters`.
         rate: learning rate, [].
 
     Outputs:
@@ -147,18 +154,25 @@ class Update(nn.Cell):
         super().__init__(auto_prefix=False)
         self.count, self.counts = count, count is not None
         self.clip_norm, self.decay = config.clip_norm, config.ema_decay
+        self.scales = config.mixed_precision
+        self.loss_scale = LossScale() if self.scales else None
         self.optimizer = make_optimizer(config, model)
         self.parameters = self.optimizer.parameters
         self.averages = self.parameters.clone("ema", init="same") if self.decay > 0 else ParameterTuple(())
         of_model = {parameter.name for parameter in model.get_parameters()}
         self.state = [parameter for parameter in self.get_parameters() if parameter.name not in of_model]
 
+    def scaled(self, loss: Tensor) -> Tensor:
+        """Gives what is to be differentiated in place of the loss."""
+        return loss * self.loss_scale.scale if self.scales else loss
+
     def construct(self, loss: Tensor, gradients: tuple[Tensor, ...], rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        unit = 1 / self.loss_scale.scale if self.scales else 1.0
         squares = []
         for gradient in gradients:
-            squares.append(ops.square(gradient).sum())
+            squares.append(ops.square(gradient * unit).sum())
         norm = ops.sqrt(ops.addn(squares))
-        factor = self.clip_norm / ops.maximum(norm, self.clip_norm)
+        factor = unit * self.clip_norm / ops.maximum(norm, self.clip_norm)
         clipped = []
         for gradient in gradients:
             clipped.append(gradient * factor)
@@ -170,4 +184,6 @@ class Update(nn.Cell):
                 ops.assign_add(average, share * (parameter - average))
         if self.counts:
             ops.assign_add(self.count, Tensor(1, ms.int32))
+        if self.scales:
+            self.loss_scale(ops.isfinite(norm))
         return loss, norm, applied
