@@ -284,7 +284,7 @@ def _write_csvs(request: Request, name: str, place: str, made: Sequence[tuple[st
         ]
         heads = ["mixture_ID", "mixture_path", *(f"{part}_path" for part in names), "length"]
         _write_csv(folder / f"mixture_{name}_{mix_type}.csv", heads, paths)
-        columns = [_snr_column(values) for values in zip(*(known[mix_type] for _, known in made))]
+        columns = [snr_column(values) for values in zip(*(known[mix_type] for _, known in made))]
         _write_csv(
             folder / f"metrics_{name}_{mix_type}.csv",
             ["mixture_ID", *(f"{part}_SNR" for part in names)],
@@ -292,9 +292,9 @@ def _write_csvs(request: Request, name: str, place: str, made: Sequence[tuple[st
         )
 
 
-def _snr_column(values: Sequence[tuple[float, bool]]) -> list[str]:
-    """Formats a column as pandas does: of float32 only when all its values are (pandas 3.1 goes by the first alone)."""
-    if any(wide for _, wide in values):
+def snr_column(values: Sequence[tuple[float, bool]]) -> list[str]:
+    """Formats a column as pandas 3.1 does: all values have the type of the first (pandas 2 widens all if any is)."""
+    if values[0][1]:
         return [repr(value if wide else float(np.float32(value))) for value, wide in values]
     return [str(np.float32(value)) for value, _ in values]
 

@@ -33,7 +33,7 @@ def texts(folder):
 
 @pytest.fixture(scope="module", params=[2, 3])
 def corpus(request, tmp_path_factory):
-    """A corpus of 2 or 3 sources, and the tree LibriMix's own scripts make of it."""
+    """A corpus of 2 or 3 sources, and the tree the newest of LibriMix's own scripts make of it."""
     root = make_corpus(tmp_path_factory.mktemp("corpus"), n_src=request.param, n_mixtures=3)
     make_librimix(
         Request(root / "tree", request.param, ("8k",), ("min", "max"), TYPES),
@@ -43,6 +43,10 @@ def corpus(request, tmp_path_factory):
     )
     for file in (root / "tree").rglob(".*"):
         file.unlink()
+    for table in (root / "tree").rglob("*.csv"):
+        rows = [line.split(",") for line in table.read_text().splitlines()]
+        seconds = ["original_mixture_ID", *(row[0] for row in rows[1:])]
+        table.write_text("".join(",".join([row[0], second, *row[1:]]) + "\n" for row, second in zip(rows, seconds)))
     return root
 
 
