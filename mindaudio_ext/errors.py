@@ -40,8 +40,8 @@ def command(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespac
 
 
 def one_line(message: str) -> str:
-    """Gives a message as one line, whatever a file's name in it holds."""
-    return " ".join(message.split())
+    """Gives a message as one line that can be printed, whatever a file's name in it holds; it need not be UTF-8."""
+    return " ".join(message.split()).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _refuse(message: str, status: int = 2) -> NoReturn:

@@ -19,7 +19,7 @@ FULL_SCALE = 32768  # a 16-bit sample of value v is the float v / 32768
 
 _ARCHIVE = re.compile(r":(\d+)(\[[^]]*\])?$")  # what follows the file's name in "file.ark:1234"
 _SOUND = (b"RIFF", b"fLaC", b"AUDI")  # what sound in an archive begins with; kaldiio would also run what is pickled
-_UNKNOWN_SIZE = 0x7FFFF000  # writers to a pipe cannot know the length and put this or more into the header
+_UNKNOWN_SIZES = (0x7FFFF000, 0xFFFFF000)  # a pipe's writer cannot know the length: it puts up to 4095 more than these
 
 
 def read_wav(path: str | os.PathLike, *, sample_rate: int | None = None) -> np.ndarray:
@@ -198,20 +198,41 @@ def _checked(samples: np.ndarray, rate: int, *, name: str, sample_rate: int | No
 def is_truncated(file: BinaryIO) -> bool:
     """Tells whether sound that begins here ends before its header says; libsndfile and kaldiio read on without a word.
 
-    Known of RIFF wav and of kaldiio's AUDIO, which is a sound of any format behind its length.
+    Known of RIFF and RF64 wav, W64, AIFF and AU, and of kaldiio's AUDIO, which is a sound of any format behind its
+    length.
     """
     start = file.tell()
     size = file.seek(0, os.SEEK_END)
     file.seek(start)
-    header = file.read(12)
+    header = file.read(32)
     if header[:5] == b"AUDIO":
         width = header[5]
         return start + 6 + width + int.from_bytes(header[6 : 6 + width], "little") > size
-    if header[:4] != b"RIFF" or header[8:] != b"WAVE":
-        return False
+    if header[:4] != b"RIFF" or header[8:12] != b"WAVE":
+        length = _length_in_header(header)
+        return not _is_unknown(length) and start + length > size
+    file.seek(start + 12)
     while len(chunk := file.read(8)) == 8:
         length = int.from_bytes(chunk[4:], "little")
         if chunk[:4] == b"data":
-            return length < _UNKNOWN_SIZE and file.tell() + length > size
+            return not _is_unknown(length) and file.tell() + length > size
         file.seek(length + length % 2, os.SEEK_CUR)
     return True
+
+
+def _length_in_header(header: bytes) -> int:
+    """Gives how long a file is by its first 32 bytes; 0 when they do not say."""
+    if header[:4] == b"RF64":
+        return int.from_bytes(header[20:28], "little") + 8
+    if header[:4] == b"riff":  # W64
+        return int.from_bytes(header[16:24], "little")
+    if header[:4] == b"FORM":
+        return int.from_bytes(header[4:8], "big") + 8
+    if header[:4] == b".snd":
+        sound = int.from_bytes(header[8:12], "big")
+        return 0 if _is_unknown(sound) else int.from_bytes(header[4:8], "big") + sound
+    return 0
+
+
+def _is_unknown(length: int) -> bool:
+    return any(unknown <= length < unknown + 4096 for unknown in _UNKNOWN_SIZES) or length >= 1 << 63

@@ -32,8 +32,8 @@ def find_audio(arguments: Sequence[str], out_dir: Path, num_spks: int) -> tuple[
 
     Args:
         arguments: files, folders (all audio below them), patterns with `*`, `?`, `[...]` or `**`, or `-`.
-        out_dir: folder of the estimates. In a folder that is searched, what is in it or has the name of an estimate is
-            passed over.
+        out_dir: folder of the estimates. In a folder that is searched, what is in it is passed over; when it is that
+            folder itself, what has the name of an estimate.
         num_spks: estimates of a recording.
 
     Returns:
@@ -44,20 +44,20 @@ def find_audio(arguments: Sequence[str], out_dir: Path, num_spks: int) -> tuple[
     errors: list[InputError] = []
     for argument in arguments:
         try:
-            for one in _expand(argument, out_dir):
-                found.setdefault(os.path.realpath(one.path) if argument != STDIN else STDIN, one)
+            for one in _expand(argument, out_dir, num_spks):
+                found.setdefault(os.path.abspath(one.path) if argument != STDIN else STDIN, one)
         except InputError as error:
             errors.append(error)
     named = _with_folders(list(found.values()))
     return _without_clashes(named, out_dir, num_spks, errors), errors
 
 
-def _expand(argument: str, out_dir: Path) -> list[Input]:
+def _expand(argument: str, out_dir: Path, num_spks: int) -> list[Input]:
     path = Path(argument)
     if argument == STDIN:
         return [Input(path, Path("stdin"))]
     if path.is_dir():
-        return _below(path, out_dir)
+        return _below(path, out_dir, num_spks)
     if not os.path.lexists(path) and glob.has_magic(argument):
         root = path
         while glob.has_magic(str(root)):
@@ -69,24 +69,25 @@ def _expand(argument: str, out_dir: Path) -> list[Input]:
     return [Input(path, Path(path.stem))]
 
 
-def _below(folder: Path, out_dir: Path) -> list[Input]:
+def _below(folder: Path, out_dir: Path, num_spks: int) -> list[Input]:
     """Lists the audio below a folder, without what is in the output folder or was written there before."""
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ENDINGS and path.is_file()]
-    out = Path(os.path.realpath(out_dir))
-    if out != Path(os.path.realpath(folder)):
-        files = [path for path in files if out not in Path(os.path.realpath(path)).parents]
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ENDINGS and not path.is_dir()]
     files = [path for path in files if not path.name.startswith(".")]
-    stems = {path.with_suffix("") for path in files}
-    files = [path for path in files if not _is_estimate(path, stems)]
+    out = Path(os.path.realpath(out_dir))
+    if out == Path(os.path.realpath(folder)):
+        stems = {path.with_suffix("") for path in files}
+        files = [path for path in files if not _is_estimate(path, stems, num_spks)]
+    else:
+        files = [path for path in files if out not in Path(os.path.realpath(path)).parents]
     if not files:
         raise InputError(f"{folder}: has no audio ({', '.join(ENDINGS)})")
     return [Input(path, path.relative_to(folder).with_suffix("")) for path in files]
 
 
-def _is_estimate(path: Path, stems: Iterable[Path]) -> bool:
+def _is_estimate(path: Path, stems: Iterable[Path], num_spks: int) -> bool:
     """Tells whether a file is named like an estimate of another: `mix_s1.wav` beside `mix.*`."""
-    stem, mark, source = path.stem.rpartition("_s")
-    return bool(mark) and source.isdigit() and path.with_name(stem) in stems
+    stem, _, source = path.name.rpartition("_s")
+    return source in {f"{number}.wav" for number in range(1, num_spks + 1)} and path.with_name(stem) in stems
 
 
 def _with_folders(inputs: list[Input]) -> list[Input]:

@@ -40,7 +40,7 @@ class Recording:
         self.name = str(path) if name is None else name
         self._path, self.channel = path, channel
         if not os.path.isfile(path):
-            raise InputError(f"{self.name}: {'is a folder' if os.path.isdir(path) else 'no such file'}")
+            raise InputError(f"{self.name}: {_what_is_there(path)}")
         if os.path.getsize(path) == 0:
             raise InputError(f"{self.name}: is empty")
         with self._open() as file:
@@ -72,7 +72,7 @@ class Recording:
 
     def _open(self) -> soundfile.SoundFile:
         try:
-            return soundfile.SoundFile(self._path)
+            return soundfile.SoundFile(os.fsencode(self._path))  # bytes: a name need not be UTF-8
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: it is taken for audio without a header
             reason = str(error).rpartition(": ")[2] or "unknown format"
             raise InputError(f"{self.name}: cannot be read as audio ({reason})") from error
@@ -82,6 +82,15 @@ class Recording:
             return file.read(max(1, BLOCK // self.n_channels), dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             raise InputError(f"{self.name}: is damaged or truncated ({error})") from error
+
+
+def _what_is_there(path: str | os.PathLike) -> str:
+    """Gives in words why a path is no recording."""
+    if os.path.isdir(path):
+        return "is a folder"
+    if os.path.islink(path):
+        return "is a broken link"
+    return "is no regular file; standard input is -" if os.path.exists(path) else "no such file"
 
 
 def require_channel(channel: int | None, n_channels: int, *, name: str) -> None:
@@ -151,7 +160,9 @@ def write_wavs(paths: Sequence[Path], blocks: Iterable[np.ndarray], *, sample_ra
         temporaries = [stack.enter_context(atomic_path(path)) for path in paths]
         try:
             with contextlib.ExitStack() as opened:
-                files = [opened.enter_context(soundfile.SoundFile(path, "w", **options)) for path in temporaries]
+                files = [
+                    opened.enter_context(soundfile.SoundFile(os.fsencode(path), "w", **options)) for path in temporaries
+                ]
                 for block in blocks:
                     for file, samples in zip(files, block.T):
                         file.write(to_pcm16(samples))

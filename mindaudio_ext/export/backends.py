@@ -167,12 +167,9 @@ def _checkpoint(kit: Kit, graph: Graph, mindir: Path, device_id: int) -> Run:
     """What the graph was made from, over the same chunks: the figure that the others must reach."""
     from mindaudio_ext.decode.separate import Separator
 
-    expdir = kit.folder.parent
-    places = (kit.checkpoint, expdir / "checkpoints" / kit.checkpoint.name)  # the experiment may have been moved
-    found = [path for path in places if path.is_file() and sha256_of(path) == kit.checkpoint_sha256]
-    if not found:
+    if not kit.checkpoint.is_file() or sha256_of(kit.checkpoint) != kit.checkpoint_sha256:
         raise InputError(f"{kit.checkpoint}: the kit's checkpoint is gone or another one now; run stage 5 again")
-    separator = Separator.from_expdir(expdir, found[0], device_target="CPU")
+    separator = Separator.from_expdir(kit.folder.parent, kit.checkpoint, device_target="CPU")
     return lambda chunks: np.stack([separator.estimate(chunk) for chunk in chunks])
 
 

@@ -36,7 +36,7 @@ class Kit:
     Attributes:
         folder: the kit.
         config: of the model.
-        checkpoint: what the graphs were made from, as stage 5 found it, and its digest.
+        checkpoint: what the graphs were made from, and its digest.
         scores: mean SI-SNRi of whole utterances, dB, and their number, by test set; of stage 4.
         graphs: all of them.
     """
@@ -89,7 +89,7 @@ def read_kit(folder: str | os.PathLike) -> Kit:
         return Kit(
             folder=path.parent,
             config=make_config(values["config"], f"{path}: config"),
-            checkpoint=Path(values["checkpoint"]),
+            checkpoint=path.parent.parent / values["checkpoint"],
             checkpoint_sha256=values["checkpoint_sha256"],
             scores=values["scores"],
             graphs=tuple(graphs),

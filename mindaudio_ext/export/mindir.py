@@ -111,7 +111,7 @@ class _Export:
             "name": self.name,
             "sample_rate": config.sample_rate,
             "num_spks": config.num_spks,
-            "checkpoint": str(checkpoint),
+            "checkpoint": os.path.relpath(checkpoint, expdir),
             "checkpoint_sha256": sha256_of(checkpoint),
             "config": json.loads(json.dumps(dataclasses.asdict(config))),
             "versions": {"mindspore": version("mindspore"), "mindaudio-ext": mindaudio_ext.__version__},

@@ -17,7 +17,7 @@ from mindaudio_ext.config import Config
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.files import write_text
 from mindaudio_ext.score.plots import data_uri, histogram, scatter, spectrogram, waveform
-from mindaudio_ext.score.results import TITLES, fact_list, interval_told, told
+from mindaudio_ext.score.results import NO_GAIN, TITLES, fact_list, interval_told, told
 from mindaudio_ext.score.score import SetScores, Utterance, UtteranceScores, matched_signals
 from mindaudio_ext.score.summary import Summary, break_down, si_snri_of, summarise
 
@@ -121,8 +121,9 @@ def _score_table(summary: Summary) -> str:
     rows = []
     for metric, gain in summary.improvements.items():
         spread, mixture = summary.estimates[metric], summary.mixtures[metric]
-        values = (mixture, spread.mean, gain.mean, gain.median)
-        rows.append([TITLES[metric], *((told(value, metric), value) for value in values), interval_told(gain, metric)])
+        scores = [(told(value, metric), value) for value in (mixture, spread.mean)]
+        gains = [*((told(value, metric), value) for value in (gain.mean, gain.median)), interval_told(gain, metric)]
+        rows.append([TITLES[metric], *scores, *(["-"] * 3 if metric in NO_GAIN else gains)])
     heads = ["metric", "unprocessed mixture", "model", "gain", "median gain", "95 % interval of the gain"]
     return table(heads, rows)
 

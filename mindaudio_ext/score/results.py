@@ -22,6 +22,8 @@ from mindaudio_ext.score.summary import N_RESAMPLES, Group, Spread, Summary, bre
 TITLES = {"si_snr": "SI-SNR", "sdr": "SDR", "sir": "SIR", "sar": "SAR", "stoi": "STOI", "pesq": "PESQ"}
 _DECIMALS = {"stoi": 3}
 _GAIN_TOLD = ("si_snr", "sdr")  # of the others the table has the scores alone
+# A mixture of the sources has no artifacts: its SAR is what 16 bits allow, and a difference to it says nothing.
+NO_GAIN = ("sar",)
 DECODING = "decode.json"  # what stage 3 notes in separated_<set>
 
 
@@ -111,7 +113,8 @@ def _spread_table(summary: Summary) -> list[str]:
     for metric, title in TITLES.items():
         if metric in summary.estimates:
             rows.append([title, *_spread_told(summary.estimates[metric], metric)])
-            rows.append([f"{title}i", *_spread_told(summary.improvements[metric], metric)])
+            if metric not in NO_GAIN:
+                rows.append([f"{title}i", *_spread_told(summary.improvements[metric], metric)])
     return _table(rows)
 
 

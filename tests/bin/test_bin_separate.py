@@ -164,6 +164,23 @@ def test_what_cannot_be_separated_is_named_in_a_line_and_the_rest_is_done(expdir
     assert set(files_of(tmp_path / "out")) == {f"{name}_s{i}.wav" for name in ("first", "last") for i in (1, 2)}
 
 
+def test_every_file_of_a_folder_is_done_or_named(expdir, tmp_path, capsys):
+    folder = tmp_path / "in"
+    for name in ("mix.wav", "mix_s1.wav"):  # the latter is no estimate: those go elsewhere
+        write_wav(folder / name, SPEECH[:99])
+    (folder / "link.wav").symlink_to("mix.wav")
+    (folder / "broken.wav").symlink_to("gone.wav")
+    os.link(folder / "mix.wav", os.fsencode(folder) + b"/not utf-8 \xff.wav")
+    with pytest.raises(SystemExit) as status:
+        _separate(folder, "--model", expdir, "-o", tmp_path / "out")
+    printed = capsys.readouterr()
+    assert (status.value.code, printed.err.count("\n")) == (2, 1), printed.err
+    assert f"{folder}/broken.wav: is a broken link" in printed.err
+    stems = ("link", "mix", "mix_s1", "not utf-8 \udcff")
+    assert set(files_of(tmp_path / "out")) == {f"{stem}_s{i}.wav" for stem in stems for i in (1, 2)}
+    assert "not utf-8 \\udcff_s2.wav" in printed.out
+
+
 def test_no_channel_of_that_number(expdir, tmp_path, capsys):
     write_wav(tmp_path / "stereo.wav", np.zeros((160, 2), np.int16))
     error = _refused(capsys, tmp_path / "stereo.wav", "--model", expdir, "-o", tmp_path / "out", "--channel", 3)

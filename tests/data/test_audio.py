@@ -1,11 +1,13 @@
 """Reading and writing of audio."""
 
+import io
+
 import kaldiio
 import numpy as np
 import pytest
 import soundfile
 
-from mindaudio_ext.data.audio import files_of, from_pcm16, read_signal, read_wav, to_pcm16, write_wav
+from mindaudio_ext.data.audio import files_of, from_pcm16, is_truncated, read_signal, read_wav, to_pcm16, write_wav
 from mindaudio_ext.errors import InputError
 
 
@@ -87,6 +89,21 @@ def test_truncated_flac_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:20_000])
     with pytest.raises(InputError, match=r"bad\.flac"):
         read_wav(path)
+
+
+@pytest.mark.parametrize("kind", ["RF64", "W64", "AIFF", "AU"])
+def test_truncated_sound_of_another_format_is_known(kind):
+    whole = io.BytesIO()
+    soundfile.write(whole, np.full(3000, 0.25), 8000, format=kind, subtype="PCM_16")
+    assert not is_truncated(io.BytesIO(whole.getvalue()))
+    assert is_truncated(io.BytesIO(whole.getvalue()[:-2000]))
+
+
+@pytest.mark.parametrize(("size", "truncated"), [(0x7FFFFFFF, False), (0xFFFFFFFF, False), (0xC0000000, True)])
+def test_a_length_of_gigabytes_is_one(size, truncated):
+    whole = io.BytesIO()
+    soundfile.write(whole, np.full(100, 0.25), 8000, format="WAV", subtype="PCM_16")
+    assert is_truncated(io.BytesIO(whole.getvalue()[:40] + size.to_bytes(4, "little") + bytes(200))) == truncated
 
 
 def test_a_wav_from_a_pipe_has_no_length_and_is_read(tmp_path):

@@ -10,8 +10,9 @@ from browser import browse
 
 from mindaudio_ext.config import load_config
 from mindaudio_ext.score.plots import histogram, scatter, spectrogram, waveform
-from mindaudio_ext.score.report import choose_shown, table, write_report
+from mindaudio_ext.score.report import _score_table, choose_shown, table, write_report
 from mindaudio_ext.score.score import SetScores, Signal, Utterance, UtteranceScores
+from mindaudio_ext.score.summary import summarise
 
 BASE = Path(__file__).parents[2] / "conf" / "base.yaml"
 RATE = 8000
@@ -86,6 +87,15 @@ def test_estimates_stand_by_their_references(report):
     article = re.search(r"<article.*?</article>", report.read_text(), re.DOTALL)[0]
     waves = dict(re.findall(r'<span class="name">(\w+ ?\d?)<i>.*?</span>.*?(<path d=".*?"/>)', article))
     assert waves["estimate 1"] == waves["reference 1"] != waves["estimate 2"]
+
+
+def test_sar_has_no_gain():
+    metrics = {name: (7.0, 8.0) for name in ("si_snr", "sdr", "sar")}
+    one = UtteranceScores("a", 1.0, 0.0, None, metrics, {name: (1.0, 2.0) for name in metrics})
+    rows = re.findall(r"<tr>(<td>S.*?)</tr>", _score_table(summarise(SetScores("x", 1, (one,)))))
+    cells = {row[0]: row[1:] for row in (re.findall(r"<td.*?>(.*?)</td>", row) for row in rows)}
+    assert cells["SDR"] == ["1.50", "7.50", "6.00", "6.00", "6.00 to 6.00"]
+    assert cells["SAR"] == ["1.50", "7.50", "-", "-", "-"]
 
 
 def test_cells_sort_by_their_numbers():
