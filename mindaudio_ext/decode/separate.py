@@ -1,6 +1,7 @@
 """A trained model as a function of arrays: a mixture in, estimates out. MindSpore is imported when one is loaded."""
 
 import functools
+import numbers
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -252,13 +253,14 @@ def _checked_audio(audio: np.ndarray, rate: int, channel: int | None, name: str)
         audio = audio / -float(np.iinfo(audio.dtype).min)
     elif audio.dtype.kind != "f":
         raise InputError(f"{name}: expected floats or signed integers, got {audio.dtype}")
+    with np.errstate(over="ignore"):
+        audio = audio.astype(np.float32).reshape(len(audio), -1)
     if not np.isfinite(audio).all():
-        raise InputError(f"{name}: has NaN or infinity")
-    if rate < 1:
+        raise InputError(f"{name}: has NaN or infinity (as float32)")
+    if not isinstance(rate, numbers.Real) or not 1 <= rate < np.inf:
         raise InputError(f"{name}: the rate must be at least 1 Hz, got {rate}")
-    audio = audio.reshape(len(audio), -1)
     require_channel(channel, audio.shape[1], name=name)
-    return audio.astype(np.float32), channel
+    return audio, channel
 
 
 def require_length(n_samples: int, config: Config, *, name: str) -> None:

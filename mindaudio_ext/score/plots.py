@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 WIDTH, HEIGHT = 420, 260  # of a chart, in its own units
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 42
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 12, 12, 42  # left: numbers of five characters beside the title
 _WAVE_COLUMNS, _WAVE_HEIGHT = 240, 40
 _SPECTROGRAM_COLUMNS = 240
 _RANGE_DB = 70  # below the peak; what is weaker is black

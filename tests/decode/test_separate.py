@@ -175,6 +175,7 @@ def test_a_long_recording_in_chunks_sounds_as_loud(separator):
         (np.zeros((2, 2, 2)), {}, r"expected \[T\] or \[T, channels\]"),
         (np.zeros(0), {}, r"got shape \(0,\)"),
         (np.array([0, np.nan]), {}, "has NaN or infinity"),
+        (np.full(99, 1e300), {}, "has NaN or infinity"),
         (np.zeros(99, complex), {}, "got complex128"),
         (np.zeros((99, 2)), {"channel": 0}, "has 2 channels; there is no channel 0"),
         (np.zeros(15), {}, "has 15 samples; the model needs at least 16"),
@@ -183,6 +184,12 @@ def test_a_long_recording_in_chunks_sounds_as_loud(separator):
 def test_arrays_that_are_no_recording_are_refused(separator, audio, options, message):
     with pytest.raises(InputError, match=message):
         separator.separate(audio, RATE, **options)
+
+
+@pytest.mark.parametrize("rate", [0, -8000, np.nan, np.inf, "8000", None])
+def test_what_is_no_rate_is_refused(separator, rate):
+    with pytest.raises(InputError, match=f"must be at least 1 Hz, got {rate}"):
+        separator.separate(np.zeros(99), rate)
 
 
 def test_a_model_is_found_by_folder_checkpoint_and_name(expdir, tmp_path, monkeypatch):
