@@ -258,7 +258,7 @@ def _checked_audio(audio: np.ndarray, rate: int, channel: int | None, name: str)
     if not np.isfinite(audio).all():
         raise InputError(f"{name}: has NaN or infinity (as float32)")
     if not isinstance(rate, numbers.Real) or not 1 <= rate < np.inf:
-        raise InputError(f"{name}: the rate must be at least 1 Hz, got {rate}")
+        raise InputError(f"{name}: the rate must be a number of at least 1 Hz, got {rate!r}")
     require_channel(channel, audio.shape[1], name=name)
     return audio, channel
 

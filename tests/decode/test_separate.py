@@ -188,7 +188,7 @@ def test_arrays_that_are_no_recording_are_refused(separator, audio, options, mes
 
 @pytest.mark.parametrize("rate", [0, -8000, np.nan, np.inf, "8000", None])
 def test_what_is_no_rate_is_refused(separator, rate):
-    with pytest.raises(InputError, match=f"must be at least 1 Hz, got {rate}"):
+    with pytest.raises(InputError, match=f"must be a number of at least 1 Hz, got {rate!r}"):
         separator.separate(np.zeros(99), rate)
 
 
