@@ -40,6 +40,8 @@ def read_audio(path: str | os.PathLike, *, sample_rate: int | None = None) -> tu
     """Reads as `read_wav` does; gives samples float32 [T] and the rate in Hz."""
     if not os.path.isfile(path):
         raise InputError(f"{path}: {'is a folder' if os.path.isdir(path) else 'no such file'}")
+    if os.path.getsize(path) == 0:
+        raise InputError(f"{path}: is empty")
     with open(path, "rb") as file:
         return _decode(file, name=str(path), sample_rate=sample_rate)
 

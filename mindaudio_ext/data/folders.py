@@ -204,6 +204,8 @@ def _common_length(paths: Sequence[str], sample_rate: int) -> int:
     for path in paths:
         if not os.path.isfile(path):
             raise InputError(f"{path}: no such file")
+        if os.path.getsize(path) == 0:
+            raise InputError(f"{path}: is empty")
         try:
             with soundfile.SoundFile(path) as file:
                 rate, frames, channels = file.samplerate, file.frames, file.channels

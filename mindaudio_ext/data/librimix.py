@@ -4,7 +4,6 @@ The signal flow: read at 16 kHz -> gain -> resample -> cut or pad -> add. Everyt
 be extended: the cross-fade makes it float64, and so it stays.
 """
 
-import csv
 import hashlib
 import math
 import os
@@ -15,7 +14,8 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from mindaudio_ext.data.audio import read_audio, to_pcm16
+from mindaudio_ext.data.audio import is_truncated, read_audio, to_pcm16
+from mindaudio_ext.data.csv_file import read_csv
 from mindaudio_ext.errors import InputError
 
 SPEECH_RATE = 16000  # Hz, of LibriSpeech and of WHAM's noise
@@ -71,16 +71,15 @@ def read_metadata(
     columns = [f"source_{i}_{what}" for i in range(1, n_src + 1) for what in ("path", "gain")]
     columns += ["noise_path", "noise_gain"] if wham is not None else []
     rows: dict[str, MixRow] = {}
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in ("mixture_ID", *columns) if name not in (reader.fieldnames or [])]
-        if missing:
-            raise InputError(f"{path}: has no column {missing[0]}; LibriMix's metadata of {n_src} sources are expected")
-        for fields in reader:
-            row = _metadata_row(f"{path}:{reader.line_num}", fields, n_src, librispeech, wham)
-            if row.key in rows:
-                raise InputError(f"{path}:{reader.line_num}: the mixture {row.key} is there twice")
-            rows[row.key] = row
+    found, lines = read_csv(path)
+    missing = [name for name in ("mixture_ID", *columns) if name not in found]
+    if missing:
+        raise InputError(f"{path}: has no column {missing[0]}; LibriMix's metadata of {n_src} sources are expected")
+    for line in lines:
+        row = _metadata_row(line.place, line.fields, n_src, librispeech, wham)
+        if row.key in rows:
+            raise InputError(f"{line.place}: the mixture {row.key} is there twice")
+        rows[row.key] = row
     if not rows:
         raise InputError(f"{path}: has no mixtures")
     return list(rows.values())
@@ -104,7 +103,7 @@ def _metadata_row(
             raise InputError(f"{place}: {key}: {name}_path is empty")
         paths.append(os.path.join(wham if name == "noise" else librispeech, path))
         gains.append(parse_gain(fields[f"{name}_gain"], f"{place}: {key}: {name}_gain"))
-    text = "\n".join(f"{name} {value}" for name, value in fields.items() if name)
+    text = "\n".join(f"{name} {value}" for name, value in fields.items())
     return MixRow(
         key,
         tuple(paths[:n_src]),
@@ -149,9 +148,14 @@ def read_scaled(row: MixRow) -> list[np.ndarray]:
 def _read_noise(path: str, length: int) -> np.ndarray:
     """Reads the first channel of a noise, [length], and no more of it; a shorter one is extended by itself."""
     frames = _frames(path)
-    with soundfile.SoundFile(path) as file:
-        noise = file.read(length, dtype="float32", always_2d=True)[:, 0]
-    if len(noise) < min(frames, length):
+    with open(path, "rb") as file:
+        truncated = is_truncated(file)  # libsndfile counts what is there, and the rest would be an extension
+    try:
+        with soundfile.SoundFile(path) as file:
+            noise = file.read(length, dtype="float32", always_2d=True)[:, 0]
+    except soundfile.SoundFileError as error:
+        raise InputError(f"{path}: cannot be read as audio ({error})") from error
+    if truncated or len(noise) < min(frames, length):
         raise InputError(f"{path}: is truncated; its header promises more samples than it has")
     if not np.isfinite(noise).all():
         raise InputError(f"{path}: has NaN or infinity at sample {int(np.argmin(np.isfinite(noise)))}")
@@ -162,6 +166,8 @@ def _frames(path: str) -> int:
     """Gives the samples a channel that the header of a file of 16 kHz promises."""
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file")
+    if os.path.getsize(path) == 0:
+        raise InputError(f"{path}: is empty")
     try:
         with soundfile.SoundFile(path) as file:
             rate, frames = file.samplerate, file.frames

@@ -1,6 +1,5 @@
 """Stage 0 of LibriMix: data directories from a tree of wavs, or from LibriSpeech and the published metadata."""
 
-import csv
 import os
 import shutil
 import subprocess
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from mindaudio_ext.data.csv_file import read_csv
 from mindaudio_ext.data.folders import (
     Signals,
     make_data_dir,
@@ -152,24 +152,23 @@ def _read_table(table: Path, folder: Path, columns: Mapping[str, str]) -> dict[s
     The paths in it are those of the machine that made it. A file of the same name in the tree comes before them.
     """
     found: dict[str, dict[str, str]] = {column: {} for column in columns}
-    with open(table, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        for column in ("mixture_ID", *columns):
-            if column not in (reader.fieldnames or []):
-                raise InputError(f"{table}: has no column {column}")
-        for fields in reader:
-            key = fields["mixture_ID"]
-            if key in found["mixture_path"]:
-                raise InputError(f"{table}:{reader.line_num}: the mixture {key} is there twice")
-            if not key or key.split() != [key] or any(not fields[column] for column in columns):
-                raise InputError(f"{table}:{reader.line_num}: '{key}' and its paths are not those of a mixture")
-            for column, part in columns.items():
-                path = str(folder / part / os.path.basename(fields[column]))
-                if not os.path.isfile(path):
-                    if not os.path.isfile(fields[column]):
-                        raise InputError(f"{path}: no such file; {key} in {table} needs it")
-                    path = os.path.abspath(fields[column])
-                found[column][key] = path
+    there, rows = read_csv(table)
+    for column in ("mixture_ID", *columns):
+        if column not in there:
+            raise InputError(f"{table}: has no column {column}")
+    for row in rows:
+        key, fields = row.fields["mixture_ID"], row.fields
+        if key in found["mixture_path"]:
+            raise InputError(f"{row.place}: the mixture {key} is there twice")
+        if not key or key.split() != [key] or any(not fields[column] for column in columns):
+            raise InputError(f"{row.place}: '{key}' and its paths are not those of a mixture")
+        for column, part in columns.items():
+            path = str(folder / part / os.path.basename(fields[column]))
+            if not os.path.isfile(path):
+                if not os.path.isfile(fields[column]):
+                    raise InputError(f"{path}: no such file; {key} in {table} needs it")
+                path = os.path.abspath(fields[column])
+            found[column][key] = path
     if not found["mixture_path"]:
         raise InputError(f"{table}: has no mixtures")
     return found
@@ -246,13 +245,12 @@ def _sexes_of_metadata(path: Path) -> dict[str, str]:
     if not info.is_file():
         return {}
     sexes: dict[str, str] = {}
-    with open(info, encoding="utf-8", newline="") as file:
-        for fields in csv.DictReader(file):
-            for column, speaker in fields.items():
-                if column and column.startswith("speaker_") and column.endswith("_ID") and speaker:
-                    sex = (fields.get(column.removesuffix("ID") + "sex") or "").strip().lower()
-                    if sex in ("f", "m"):
-                        sexes[speaker.removesuffix(".0")] = sex  # some columns were numbers with a gap once
+    for row in read_csv(info)[1]:
+        for column, speaker in row.fields.items():
+            if column.startswith("speaker_") and column.endswith("_ID") and speaker:
+                sex = (row.fields.get(column.removesuffix("ID") + "sex") or "").strip().lower()
+                if sex in ("f", "m"):
+                    sexes[speaker.removesuffix(".0")] = sex  # some columns were numbers with a gap once
     return sexes
 
 

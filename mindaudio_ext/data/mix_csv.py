@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mindaudio_ext.data.csv_file import read_csv
 from mindaudio_ext.data.librimix import MODES, TYPES, MixRow, mix_row, parse_gain
 from mindaudio_ext.errors import InputError
 
@@ -65,19 +66,16 @@ def read_mix_csv(path: str | os.PathLike) -> dict[str, Mix]:
         InputError: naming file, line and what is wrong.
     """
     mixes: dict[str, Mix] = {}
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        columns = set(reader.fieldnames or [])
-        n_src = next((i for i in range(_MOST_SOURCES + 1) if f"source_{i + 1}_path" not in columns), _MOST_SOURCES)
-        missing = {"key", "sample_rate", "mode", "type", "source_1_path"} - columns
-        if missing:
-            raise InputError(f"{path}: has no column {min(missing)}")
-        for fields in reader:
-            place = f"{path}:{reader.line_num}"
-            mix = _parse(place, fields, n_src, noise="noise_path" in columns)
-            if mix.row.key in mixes:
-                raise InputError(f"{place}: the key {mix.row.key} is there twice")
-            mixes[mix.row.key] = mix
+    columns, rows = read_csv(path)
+    n_src = next((i for i in range(_MOST_SOURCES + 1) if f"source_{i + 1}_path" not in columns), _MOST_SOURCES)
+    missing = {"key", "sample_rate", "mode", "type", "source_1_path"}.difference(columns)
+    if missing:
+        raise InputError(f"{path}: has no column {min(missing)}")
+    for row in rows:
+        mix = _parse(row.place, row.fields, n_src, noise="noise_path" in columns)
+        if mix.row.key in mixes:
+            raise InputError(f"{row.place}: the key {mix.row.key} is there twice")
+        mixes[mix.row.key] = mix
     if not mixes:
         raise InputError(f"{path}: is empty")
     return {key: mixes[key] for key in sorted(mixes)}
@@ -92,7 +90,7 @@ def _parse(place: str, fields: dict[str, str | None], n_src: int, *, noise: bool
     if mix_type != "mix_clean" and not noise:
         raise InputError(f"{place}: {key}: is {mix_type}, but the file names no noise")
     names = [f"source_{i}" for i in range(1, n_src + 1)] + ["noise"] * noise
-    gains = [parse_gain(fields[f"{name}_gain"], f"{place}: {key}: {name}_gain") for name in names]
+    gains = [parse_gain(fields.get(f"{name}_gain"), f"{place}: {key}: {name}_gain") for name in names]
     paths = [fields[f"{name}_path"] for name in names]
     noises = (paths[n_src], gains[n_src]) if noise else (None, 0.0)
     return Mix(MixRow(key, tuple(paths[:n_src]), tuple(gains[:n_src]), *noises, ""), int(rate), mode, mix_type)

@@ -66,7 +66,7 @@ def _write_bad(kind, path):
     [
         ("missing", "no such file"),
         ("not audio", "cannot be read as audio"),
-        ("nothing in it", "cannot be read as audio"),
+        ("nothing in it", "is empty"),
         ("no samples", "is empty"),
         ("stereo", "has 2 channels"),
         ("rate", "is at 16000 Hz; 8000 Hz is expected"),

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 
 import numpy as np
 import pytest
@@ -131,6 +132,7 @@ def test_a_mixture_twice_and_no_mixture_are_refused(corpus):
         ("source", "missing", "no such file"),
         ("source", "rate", "is at 8000 Hz; 16000 Hz is expected"),
         ("source", "empty", "is empty"),
+        ("source", "no bytes", "is empty"),
         ("source", "nan", "has NaN or infinity at sample 5"),
         ("source", "stereo", "has 2 channels"),
         ("noise", "missing", "no such file"),
@@ -138,6 +140,9 @@ def test_a_mixture_twice_and_no_mixture_are_refused(corpus):
         ("noise", "empty", "is empty"),
         ("noise", "nan", "has NaN or infinity at sample 5"),
         ("noise", "text", "cannot be read as audio"),
+        ("noise", "no bytes", "is empty"),
+        ("source", "truncated", "is truncated"),
+        ("noise", "truncated", "is truncated"),
     ],
 )
 def test_a_bad_file_is_named_with_its_mixture(corpus, which, damage, message):
@@ -154,6 +159,12 @@ def test_a_bad_file_is_named_with_its_mixture(corpus, which, damage, message):
     with open(path, "wb") as file:
         if damage == "text":
             file.write(b"no sound")
+        elif damage == "truncated":  # what is left is longer than the cross-fade and would be extended
+            whole = io.BytesIO()
+            soundfile.write(whole, samples, rate, format="WAV", subtype="FLOAT")
+            file.write(whole.getvalue()[:-2000])
+        elif damage == "no bytes":
+            pass
         else:
             soundfile.write(file, samples, rate, format="WAV", subtype="FLOAT")
     if damage == "missing":

@@ -152,6 +152,7 @@ def test_they_are_mixed_straight_into_mindrecord(tmp_path):
         ("8000,min", "8000,mean", "is no rate in Hz, mode and type"),
         (",0.5,", ",loud,", "source_1_gain: 'loud' is not a factor"),
         ("source_1_path", "path", "has no column source_1_path"),
+        ("source_2_gain", "gain", "source_2_gain: 'None' is not a factor"),
     ],
 )
 def test_a_bad_mix_csv_is_named(tmp_path, old, new, message):
@@ -197,6 +198,7 @@ def test_a_file_missing_in_a_tree_is_named(corpus, tmp_path):
     shutil.copytree(corpus / "tree", tmp_path / "tree")
     for table in (tmp_path / "tree").rglob("mixture_*.csv"):
         table.write_text(table.read_text().replace(str(corpus), "/elsewhere"))
+        table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())  # a byte order mark, as a spreadsheet leaves it
     lost = sorted((tmp_path / "tree").rglob("wav8k/min/dev/s2/*.wav"))[1]
     lost.unlink()
     with pytest.raises(InputError, match=f"{lost}: no such file; {lost.stem} in .*mixture_dev_mix_clean.csv needs it"):

@@ -230,7 +230,9 @@ def test_metadata_that_are_not_there_are_said(corpus, tmp_path):
 
 
 @pytest.mark.needs("mounts")
-@pytest.mark.parametrize(("mount", "said"), [("size=200k", "No space left on device"), ("ro", "Read-only file system")])
+@pytest.mark.parametrize(
+    ("mount", "said"), [("size=200k", "No space left on device: '"), ("ro", "Read-only file system")]
+)
 def test_a_full_disk_and_a_read_only_folder_get_one_line(corpus, tmp_path, mount, said):
     arguments = [*MODULE, "--librispeech", corpus / "LibriSpeech", "--metadata", corpus / "metadata", "--out", tmp_path]
     arguments += ["--n_src", "2", "--types", "mix_clean", "--freqs", "8k", "--modes", "min", "max", "--nj", "2"]
