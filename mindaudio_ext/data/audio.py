@@ -142,7 +142,8 @@ def _decode(source: BinaryIO, *, name: str, sample_rate: int | None) -> tuple[np
             rate, expected = file.samplerate, file.frames
             samples = file.read(dtype="float32")
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: it is taken for audio without a header
-        raise InputError(f"{name}: cannot be read as audio ({error})") from error
+        reason = getattr(error, "error_string", error)  # the whole text has the address of a buffer
+        raise InputError(f"{name}: cannot be read as audio ({reason})") from error
     if len(samples) < expected or truncated:
         raise InputError(f"{name}: is truncated; its header promises more samples than it has")
     return _checked(samples, rate, name=name, sample_rate=sample_rate), rate

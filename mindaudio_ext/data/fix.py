@@ -63,7 +63,7 @@ def fix_data_dir(path: str | os.PathLike) -> Fixed:
 def _read(path: Path, left_out: list[str]) -> dict[str, str]:
     """Reads `<key> <value>` lines in any order; adds to `left_out` why a line was."""
     try:
-        lines = path.read_bytes().decode("utf-8").split("\n")
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 ({error})") from error
     found: dict[str, str] = {}

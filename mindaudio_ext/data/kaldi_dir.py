@@ -366,6 +366,8 @@ def read_scp(path: Path) -> dict[str, str]:
         lines = path.read_bytes().decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 ({error})") from error
+    if lines[0].startswith("\ufeff"):
+        raise InputError(f"{path}: begins with a byte order mark, which would be part of its first key")
     if lines[-1] == "":
         lines.pop()
     found: dict[str, str] = {}

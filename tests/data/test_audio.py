@@ -157,6 +157,7 @@ def test_flac_pipes_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("command", "says"),
     [
+        ("echo no sound", r"'echo no sound': cannot be read as audio \(Format not recognised\.\)"),
         ("cat {wav}; echo lost the disk >&2; exit 3", r"status 3 \(lost the disk\)"),
         ("false", r"status 1 \(it said nothing\)"),
         ("head -c 1000 {wav}", "is truncated"),

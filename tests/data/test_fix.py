@@ -55,6 +55,16 @@ def test_only_what_all_files_have_is_kept(folder, capsys):
     assert files_of(folder) == after
 
 
+def test_a_byte_order_mark_costs_no_mixture(folder):
+    before = _lists(folder)
+    (folder / "wav.scp").write_bytes(b"\xef\xbb\xbf" + before["wav.scp"])
+    with pytest.raises(InputError, match=r"wav\.scp: begins with a byte order mark"):
+        validate_data_dir(folder)
+    fixed = fix_data_dir(folder)
+    assert (fixed.kept, fixed.total, fixed.changed) == (4, 4, ("wav.scp",))
+    assert (folder / "wav.scp").read_bytes() == before["wav.scp"]
+
+
 def test_a_killed_one_is_gone_on_with(folder, monkeypatch):
     """What was changed before the kill is not backed up again over what it was."""
     from mindaudio_ext.data import fix
