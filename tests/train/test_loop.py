@@ -51,10 +51,11 @@ def tensors(path):
     return {name: value.asnumpy() for name, value in stored.items() if name != "progress"}
 
 
-def test_two_epochs_and_one_are_three_bit_for_bit(sets, tmp_path):
-    trainer(sets, tmp_path / "whole", "epochs=3").run()
-    trainer(sets, tmp_path / "parts", "epochs=2").run()
-    trainer(sets, tmp_path / "parts", "epochs=3").run()
+@pytest.mark.parametrize("options", ["", "mixed_precision=true ema_decay=0.9"])
+def test_two_epochs_and_one_are_three_bit_for_bit(sets, tmp_path, options):
+    trainer(sets, tmp_path / "whole", f"epochs=3 {options}").run()
+    trainer(sets, tmp_path / "parts", f"epochs=2 {options}").run()
+    trainer(sets, tmp_path / "parts", f"epochs=3 {options}").run()
     for name in ("last", "best"):
         whole, parts = (tensors(tmp_path / folder / f"checkpoints/{name}.ckpt") for folder in ("whole", "parts"))
         assert whole.keys() == parts.keys()
@@ -304,13 +305,13 @@ def test_the_moving_average_is_what_is_validated_and_kept(sets, tmp_path):
     assert not all(np.array_equal(best[name], last[name]) for name in best)
 
 
-def run_command(sets, expdir, options="epochs=1", **limits):
-    """Runs stage 2's command; `limits` are for the process."""
+def run_command(sets, expdir, options="epochs=1", before=(), **limits):
+    """Runs stage 2's command after the words `before`; `limits` are for the process."""
     config = expdir.parent / "resolved.yaml"
     save_config(load_config(BASE, None, [TINY, options]), config)
     paths = {"config": config, "train": sets / "train", "valid": sets / "dev", "expdir": expdir}
     words = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
-    command = [sys.executable, "-m", "mindaudio_ext.bin.train", *words]
+    command = [*before, sys.executable, "-m", "mindaudio_ext.bin.train", *words]
     return subprocess.run(command, check=False, capture_output=True, text=True, **limits)
 
 
@@ -335,6 +336,23 @@ def test_an_experiment_folder_that_cannot_be_written_gets_a_line(sets, tmp_path)
     assert refused.returncode == 1
     assert refused.stderr.splitlines()[-1].startswith("train: error: ")
     assert str(tmp_path / "exp") in refused.stderr.splitlines()[-1]
+
+
+@pytest.mark.needs("mounts")
+@pytest.mark.parametrize("trained", [False, True])
+def test_an_experiment_folder_on_a_read_only_mount_gets_a_line(sets, whole, tmp_path, trained):
+    expdir = tmp_path / "exp"
+    if trained:
+        shutil.copytree(whole, expdir)
+    expdir.mkdir(exist_ok=True)
+    script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    refused = run_command(sets, expdir, "epochs=9", before=("unshare", "-rm", "sh", "-c", script, str(expdir)))
+    assert refused.returncode == 1
+    last = refused.stderr.splitlines()[-1]
+    assert last.startswith("train: error: ")
+    assert "Read-only file system" in last
+    assert str(expdir) in last
+    assert "Traceback" not in refused.stderr
 
 
 def test_the_schedule_reaches_the_compiled_step(sets, tmp_path):
