@@ -17,6 +17,7 @@ nj=2                            # CPU jobs for data, dump, decode and score
 config=conf/mini.yaml           # the recipe's config; looked for here, in the recipe, in the root
 expdir=                         # experiment folder; exp/<name of the config> in the recipe's folder when empty
 train_args=                     # config keys to override: "key=value separator_conf.chunk_size=64"
+pretrained=                     # decode, score and export this built-in model: stages 1 and 2 are left out
 model_path=                     # checkpoint to decode and export; the experiment's best when empty
 device_target=                  # Ascend or CPU; what the config says when empty
 device_id=                      # the card when one is used; what the config says when empty
@@ -47,6 +48,23 @@ describe_call() {
     printf '%s' "${words[*]@Q}" | sed "s/'\([A-Za-z0-9_./=-]*\)'/\1/g"
 }
 
+# Makes the experiment folder from the built-in model, unless it is there.
+take_pretrained() {
+    local models=$root/mindaudio_ext/pretrained part=$expdir.part
+    local source=$models/$pretrained
+    if ! [[ -f $source/config.yaml ]]; then
+        die "--pretrained $pretrained: no such built-in model; $models has them" 2
+    fi
+    if ! [[ -e $expdir ]]; then
+        mkdir -p "$(dirname -- "$expdir")"
+        rm -rf "$part"
+        cp -R "$source" "$part"
+        mv -- "$part" "$expdir"
+    elif ! cmp -s "$source/checkpoints/best.ckpt" "$expdir/checkpoints/best.ckpt"; then
+        die "$expdir holds another model than the built-in $pretrained; give another --expdir, or remove the folder" 2
+    fi
+}
+
 # The data script declares the corpus's options, so it must be known before options are parsed.
 arguments=("$@")
 # A config that was given is looked for in the current folder first, the default is not.
@@ -74,7 +92,8 @@ fi
 if [[ -n $recipe && ! -d $recipe ]]; then die "--recipe $recipe is not a folder" 2; fi
 recipe=$(CDPATH='' cd -- "${recipe:-$root}" && pwd)
 config_path=$(find_file "$config" "${config_folders[@]}" "$recipe" "$root") || die "--config $config: no such file here, in $recipe or in $root" 2
-if [[ -z $expdir ]]; then expdir=$recipe/exp/$(basename -- "$config_path" .yaml); fi
+if [[ -z $expdir ]]; then expdir=$recipe/exp/${pretrained:-$(basename -- "$config_path" .yaml)}; fi
+if [[ -n $pretrained ]]; then take_pretrained; fi
 
 . "$root/path.sh"
 command_line=$(describe_call)
@@ -90,10 +109,10 @@ read_config() {
         exit $(($? == 2 ? 2 : 1))
 }
 
-# After training its config counts, not the recipe's. What training depends on cannot be changed in a trained folder, the
-# rest can, for this run.
+# Once there is a model its config counts, not the recipe's. What training depends on cannot be changed in its folder,
+# the rest can, for this run.
 resolved=$work/config.yaml
-if ((stage > 2)); then
+if ((stage > 2)) || [[ -n $pretrained ]]; then
     need "$expdir/config.yaml" 2
     config_path=$expdir/config.yaml
 fi
@@ -134,7 +153,7 @@ if in_stage 0 "data prep"; then
     stage_done
 fi
 
-if in_stage 1 "MindRecord dump"; then
+if [[ -z $pretrained ]] && in_stage 1 "MindRecord dump"; then
     for set in "$train_set" "$valid_set" "${test_sets[@]}"; do
         if ! [[ -e $data/$set/mix.csv ]]; then need "$data/$set/wav.scp" 0; fi
         stage_reads "$data/$set"
@@ -150,7 +169,7 @@ if in_stage 1 "MindRecord dump"; then
     stage_done
 fi
 
-if in_stage 2 "train"; then
+if [[ -z $pretrained ]] && in_stage 2 "train"; then
     need "$dump/$train_set/manifest.json" 1
     need "$dump/$valid_set/manifest.json" 1
     for folder in "${test_data[@]}"; do

@@ -31,6 +31,17 @@ def test_against_asteroid_without_asteroid(tmp_path):
     assert result.stderr.count("\n") == 1
 
 
+def test_on_ascend():
+    """The reference's network has 6096 RNN steps in a row, forward, and 58 G multiply-adds a second of audio."""
+    conf = BENCH.parents[1] / "egs/librimix/dprnn/conf/dprnn.yaml"
+    result = subprocess.run(
+        [sys.executable, BENCH / "on_ascend.py", conf, "--batch", "1"], check=True, capture_output=True, text=True
+    )
+    name, batch, operations, steps, *_ = result.stdout.splitlines()[-1].strip("| ").split(" | ")
+    assert (name, batch, int(steps)) == ("dprnn", "1", 2 * 6096)
+    assert float(operations) == pytest.approx(6 * 4 * 58e-3, rel=0.01)
+
+
 @pytest.mark.slow
 def test_data():
     options = ["--hours", "0.02", "--steps", "1"]

@@ -220,6 +220,22 @@ def test_engine_runs_all_stages_and_ends_with_the_table(engine, root):
     assert not any(engine.cwd.iterdir())
 
 
+def test_engine_takes_a_built_in_model_in_place_of_training(engine, root):
+    checkpoint = root / "mindaudio_ext" / "pretrained" / "voices" / "checkpoints" / "best.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("weights")
+    (checkpoint.parents[1] / "config.yaml").touch()
+    for _ in range(2):
+        result = engine("--pretrained", "voices")
+        assert result.returncode == 0, result.stderr
+    modules = re.findall(r"bin\.(\w+)", engine.log.read_text())
+    assert modules == 2 * (["config"] * 2 + ["decode"] * 2 + ["score", "export"])
+    assert f"'--config' '{root}/exp/voices/config.yaml'" in engine.log.read_text()
+    assert (root / "exp" / "voices" / "checkpoints" / "best.ckpt").read_text() == "weights"
+    checkpoint.write_text("others")
+    assert_refused(engine("--pretrained", "voices"), "exp/voices holds another model than the built-in voices")
+
+
 def test_engine_recipe_overlays_the_root(engine, root, tmp_path):
     recipe = tmp_path / "my recipe"
     write_script(recipe / "local" / "mini_data.sh", DATA_SCRIPT.replace("n_test", "n_other"))
@@ -272,6 +288,7 @@ def test_engine_help_lists_the_data_scripts_options(engine, root):
         (["--ngpu", "2", "--device_id", "1"], ["--device_id 1: picks the card when one is used"]),
         (["--config", "none.yaml"], ["none.yaml"]),
         (["--recipe", "nowhere"], ["nowhere is not a folder"]),
+        (["--pretrained", "none"], ["--pretrained none: no such built-in model"]),
         (["--data_script", "local/none_data.sh"], ["local/none_data.sh", "--stage 1"]),
         (["--sample_rate", "8000"], ["unknown option --sample_rate"]),
         (["--data", "x"], ["unknown option --data"]),
