@@ -177,7 +177,7 @@ def fact_list(config: Config, expdir: Path, sets: Sequence[str], *, command_line
         ("model", f"{config.separator} ({options}), {config.n_filters} filters of {config.kernel_size} samples"),
         *_model_facts(expdir / "model.json"),
         ("training", training),
-        *_speed_facts(expdir / "history.jsonl"),
+        *_speed_facts(expdir),
         *_decoding_facts(expdir, sets),
     ]
 
@@ -193,8 +193,9 @@ def _model_facts(path: Path) -> list[tuple[str, str]]:
         raise InputError(f"{path}: not what training writes ({error}); train again or remove it") from error
 
 
-def _speed_facts(path: Path) -> list[tuple[str, str]]:
-    """Gives the training's speed, as `history.jsonl` has it for each epoch."""
+def _speed_facts(expdir: Path) -> list[tuple[str, str]]:
+    """Gives the training's speed, from that of each epoch in `history.jsonl` and the devices in `model.json`."""
+    path, model = expdir / "history.jsonl", expdir / "model.json"
     if not path.is_file():
         return []
     try:
@@ -204,8 +205,9 @@ def _speed_facts(path: Path) -> list[tuple[str, str]]:
         raise InputError(f"{path}: not what training writes ({error}); train again or remove it") from error
     if not speeds:
         return []
-    speed = np.median(speeds)
-    return [("training speed", f"{speed:.2f} s of audio a second, all devices together, the median of the epochs")]
+    devices = int(json.loads(model.read_text(encoding="utf-8")).get("devices", 1)) if model.is_file() else 1
+    speed = np.median(speeds) / devices
+    return [("training speed", f"{speed:.2f} s of audio a second and device, on {devices}, the median of the epochs")]
 
 
 def _decoding_facts(expdir: Path, sets: Sequence[str]) -> list[tuple[str, str]]:

@@ -33,12 +33,13 @@ class Experiment:
     def times(self) -> Path:
         return self.checkpoints / "times.json"
 
-    def write_facts(self, history: Sequence[dict[str, Any]], n_parameters: int) -> None:
+    def write_facts(self, history: Sequence[dict[str, Any]], n_parameters: int, n_devices: int) -> None:
         """Writes history.jsonl, once an epoch is finished, and model.json.
 
         Args:
             history: an entry for each finished epoch.
             n_parameters: of the model.
+            n_devices: that train it; on a CPU, processes.
         """
         if history:
             write_text(self.folder / "history.jsonl", "".join(json.dumps(entry) + "\n" for entry in history))
@@ -47,6 +48,7 @@ class Experiment:
             "parameters": n_parameters,
             "epoch": best["epoch"],
             "epochs": len(history),
+            "devices": n_devices,
             "train_seconds": round(sum(entry["seconds"] for entry in history), 1),
         }
         write_text(self.folder / "model.json", json.dumps(facts, indent=1) + "\n")

@@ -286,7 +286,7 @@ class Trainer:
 
     def _write_facts(self) -> None:
         n_parameters = sum(parameter.size for parameter in self.model.trainable_params())
-        self.experiment.write_facts(self._history(), n_parameters)
+        self.experiment.write_facts(self._history(), n_parameters, self.ranks.size)
 
 
 def describe_validation(valid: Manifest, max_samples: int) -> str:

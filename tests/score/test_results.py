@@ -67,7 +67,7 @@ def test_section_of_the_reference_protocol_says_what_it_is_of():
 def test_results_say_what_was_run(tmp_path):
     expdir = tmp_path / "mini"
     expdir.mkdir()
-    (expdir / "model.json").write_text(json.dumps({"parameters": 1234567, "epoch": 9}))
+    (expdir / "model.json").write_text(json.dumps({"parameters": 1234567, "epoch": 9, "devices": 2}))
     config = load_config(BASE, None, ["seed=7 sample_rate=16000"])
     epochs = [{"audio_seconds_per_second": speed} for speed in (1.0, 6.5, None, 7.0)]
     (expdir / "history.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
@@ -84,7 +84,7 @@ def test_results_say_what_was_run(tmp_path):
         "- parameters: 1 234 567",
         "- best epoch: 9",
         "- device: CPU",
-        "- training speed: 6.50 s of audio a second",
+        "- training speed: 3.25 s of audio a second and device, on 2, the median of the epochs",
         "- multiply-adds: 41.25 G per second of audio",
         "- separating `test`: RTF 0.250 (200 s of audio in 50 s), peak memory 700 MB a process, on CPU (x)",
         "chunk_size 250",

@@ -90,7 +90,7 @@ class Network:
         return self.blocks * 2 * (self.chunk + self.chunks)
 
     def saved_bytes(self, batch: int) -> int:
-        """What the backward pass needs of the blocks: float16 in the RNNs (input, gates, cell, output), else float32."""
+        """What the backward pass needs of blocks: float16 in the RNNs (input, gates, cell, output), else float32."""
         rnn = HALF * (self.width + 2 * 7 * self.hidden)
         beside = SINGLE * (2 * self.hidden + 3 * self.width)
         return batch * self.blocks * 2 * self.chunks * self.chunk * (rnn + beside)
