@@ -74,9 +74,8 @@ class Ranks:
         self.gather(None)
 
     def share(self, n: int) -> slice:
-        """Gives this rank's part of n things, n a multiple of `size`."""
-        each = n // self.size
-        return slice(self.rank * each, (self.rank + 1) * each)
+        """Gives this rank's part of n things, `size` or more; two parts differ by one at most."""
+        return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
     def share_parameters(self, parameters: Sequence[Parameter]) -> None:
         """Gives every rank the values of rank 0, and makes sure of it.
@@ -124,6 +123,7 @@ class Average(nn.Cell):
 
     Args:
         size: number of ranks.
+        weight: of this rank's values, its part of the batch; those of all ranks add up to 1.
 
     Inputs:
         loss: float32 [].
@@ -133,9 +133,9 @@ class Average(nn.Cell):
         The averages, in the same shapes.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int = 1, weight: float = 1.0) -> None:
         super().__init__(auto_prefix=False)
-        self.size = size
+        self.size, self.weight = size, weight
         if size > 1:
             self.all_reduce = ops.AllReduce()
 
@@ -145,12 +145,12 @@ class Average(nn.Cell):
         pieces = [loss.reshape(1)]
         for gradient in gradients:
             pieces.append(gradient.reshape(-1))
-        total = self.all_reduce(ops.concat(pieces))
+        total = self.all_reduce(ops.concat(pieces) * self.weight)
         averages, start = [], 1
         for gradient in gradients:
-            averages.append(total[start : start + gradient.size].reshape(gradient.shape) / self.size)
+            averages.append(total[start : start + gradient.size].reshape(gradient.shape))
             start += gradient.size
-        return total[0] / self.size, tuple(averages)
+        return total[0], tuple(averages)
 
 
 def agreed_config(config: Config, ranks: Ranks) -> Config:
@@ -159,15 +159,16 @@ def agreed_config(config: Config, ranks: Ranks) -> Config:
     Raises:
         InputError: the batch cannot be shared, or this rank's config would train something else.
     """
-    if config.batch_size % ranks.size:
+    if config.batch_size < ranks.size:
         raise InputError(
             f"batch_size: {config.batch_size} crops a step cannot be shared among {ranks.size} processes; "
-            f"give a multiple of {ranks.size}"
+            "give at least one for each"
         )
-    if config.batch_size // ranks.size % config.accum_steps:
+    smallest, largest = config.batch_size // ranks.size, -(-config.batch_size // ranks.size)
+    if smallest % config.accum_steps or largest % config.accum_steps:
         raise InputError(
-            f"accum_steps: {config.accum_steps} does not divide the {config.batch_size // ranks.size} crops of each of "
-            f"{ranks.size} processes"
+            f"accum_steps: {config.accum_steps} does not divide the share of each of {ranks.size} processes in the "
+            f"{config.batch_size} crops of batch_size"
         )
     mine = json.loads(json.dumps(dataclasses.asdict(config)))
     first = ranks.from_first(mine)

@@ -67,6 +67,8 @@ class Trainer:
         self.valid_rows = short_enough(self.valid, self.max_samples)
         if not self.valid_rows:
             raise InputError(f"{valid_dir}: no utterance is as short as cv_maxlen ({config.cv_maxlen} s)")
+        share = self.ranks.share(config.batch_size)
+        self.n_crops = share.stop - share.start
         self.batches = TrainBatches(
             train,
             segment=round(config.segment * config.sample_rate),
@@ -74,12 +76,12 @@ class Trainer:
             seed=config.seed,
             dynamic_mixing=config.dynamic_mixing,
             speed_perturb=config.speed_perturb,
-            share=self.ranks.share(config.batch_size),
+            share=share,
         )
         self.states = StateFiles(self.experiment.checkpoints)
         self.model = build_model(config) if self.states.found() else self._initial_model()
         self.whole = WholeUtterance(self.model)
-        self.step = TrainStep(config, self.model, Average(self.ranks.size))
+        self.step = TrainStep(config, self.model, Average(self.ranks.size, self.n_crops / config.batch_size))
 
     def run(self) -> None:
         """Trains up to `config.epochs` and leaves the experiment's files.
@@ -138,8 +140,7 @@ class Trainer:
     def _estimate(self) -> None:
         """Says what the rest will cost, by a step that is undone."""
         n_steps = len(self.batches) * (self.config.epochs - len(self.progress.history)) - self.progress.step
-        n_crops = self.config.batch_size // self.ranks.size
-        seconds, memory = measure_step(self.step, self.model, self.config, n_crops)
+        seconds, memory = measure_step(self.step, self.model, self.config, self.n_crops)
         log.info(
             "a step takes %.2f s; %d are left, %s without validation; %.2f GiB of memory in use at most so far",
             *(seconds, n_steps, duration(n_steps * seconds), memory),

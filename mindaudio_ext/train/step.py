@@ -38,14 +38,14 @@ class TrainStep:
     Args:
         config: of the optimizer, the loss, and how gradients are computed.
         model: mixture [B, T] -> estimates [B, C, T]; its recomputation is set here.
-        average: of loss and gradients over the ranks, each of which has an equal share of the batch; None for one.
+        average: of loss and gradients over the ranks, each of which has its share of the batch; None for one.
 
     Attributes:
         state: all that a step changes: the model's parameters and the optimizer's state, by unique names.
     """
 
     def __init__(self, config: Config, model: nn.Cell, average: Average | None = None) -> None:
-        average = Average(1) if average is None else average
+        average = Average() if average is None else average
         self.n_parts = config.accum_steps
         if config.recompute:
             recompute_blocks(model)

@@ -77,7 +77,7 @@ def agree(folder: str) -> None:
         other_config = ""
     except InputError as error:
         other_config = str(error)
-    average = Average(ranks.size)
+    average = Average(ranks.size, (0.5, 0.25, 0.25)[number])
 
     @ms.jit
     def averaged(loss: Tensor, gradients: tuple) -> tuple:

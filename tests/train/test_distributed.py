@@ -21,10 +21,10 @@ def results(tmp_path_factory):
 
 
 def test_gradients_are_averaged_as_by_hand(results):
-    """Factors 1, 2, 3 of one matrix; 0.5, -0.5, -1.5; losses 3, 5, 7."""
+    """Factors 1, 2, 3 of one matrix; 0.5, -0.5, -1.5; losses 3, 5, 7; the first counts half, the others a quarter."""
     for result in results:
-        assert result["loss"] == 5
-        assert result["means"] == [[[2, 4, 6], [8, 10, 12]], [-0.5] * 4]
+        assert result["loss"] == 4.5
+        assert result["means"] == [[[1.75, 3.5, 5.25], [7, 8.75, 10.5]], [-0.25] * 4]
 
 
 def test_ranks_agree(results):
@@ -53,9 +53,16 @@ def test_all_have_the_config_of_rank_0(results):
 
 
 def test_a_batch_that_cannot_be_shared_is_refused():
-    config = make_config({"batch_size": 4}, "test")
-    with pytest.raises(InputError, match="batch_size: 4 crops a step cannot be shared among 3 processes"):
-        agreed_config(config, Ranks(0, 3))
+    with pytest.raises(InputError, match="batch_size: 2 crops a step cannot be shared among 3 processes"):
+        agreed_config(make_config({"batch_size": 2}, "test"), Ranks(0, 3))
+    config = make_config({"batch_size": 6, "accum_steps": 2}, "test")
+    with pytest.raises(InputError, match="accum_steps: 2 does not divide the share of each of 4 processes in the 6"):
+        agreed_config(config, Ranks(0, 4))
+
+
+def test_shares_differ_by_one_at_most():
+    assert [Ranks(rank, 3).share(8) for rank in range(3)] == [slice(0, 2), slice(2, 5), slice(5, 8)]
+    assert [Ranks(rank, 3).share(6) for rank in range(3)] == [slice(0, 2), slice(2, 4), slice(4, 6)]
 
 
 @pytest.mark.slow
