@@ -77,7 +77,8 @@ def agree(folder: str) -> None:
         other_config = ""
     except InputError as error:
         other_config = str(error)
-    average = Average(ranks.size, (0.5, 0.25, 0.25)[number])
+    weights = (0.5, 0.25, 0.25) if ranks.size == 3 else (1 / ranks.size,) * ranks.size
+    average = Average(ranks.size, weights[number])
 
     @ms.jit
     def averaged(loss: Tensor, gradients: tuple) -> tuple:
