@@ -19,7 +19,7 @@ def set_up_device(device_target: str, device_id: int = 0, num_threads: int | Non
     Raises:
         InputError: this machine or this MindSpore has no such device, or a device was chosen before.
     """
-    _set_environment(num_threads)
+    _set_environment(device_target, num_threads)
     import mindspore as ms
 
     ms.set_context(mode=ms.GRAPH_MODE)
@@ -38,9 +38,13 @@ def set_up_device(device_target: str, device_id: int = 0, num_threads: int | Non
         raise InputError(f"device_target: {device_target}{where} cannot be used here: {reason}") from error
 
 
-def _set_environment(num_threads: int | None) -> None:
-    """Sets what MindSpore reads when it is imported; what the user has set stays."""
+def _set_environment(device_target: str, num_threads: int | None) -> None:
+    """Sets what MindSpore reads when it is imported or first runs something; what the user has set stays."""
     os.environ.setdefault("GLOG_v", "3")  # errors only
+    if device_target == "CPU":
+        # Else the thread that hands out work waits for a graph's end in a loop that takes a whole core: twice as slow
+        # on two cores, twenty times beside another busy process. `tools/bench/waiting.py` shows it.
+        os.environ.setdefault("MS_DEV_HOST_BLOCKING_RUN", "1")
     if "MS_OM_PATH" not in os.environ:  # a failed compilation leaves files there, else in the current folder
         folder = Path(tempfile.gettempdir()) / f"mindspore_{os.getuid()}"
         folder.mkdir(exist_ok=True)
