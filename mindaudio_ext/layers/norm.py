@@ -50,12 +50,43 @@ class GlobalLayerNorm(_Norm):
 
     def __init__(self, n_channels: int) -> None:
         super().__init__(n_channels)
-        self.normalise = ops.LayerNorm(begin_norm_axis=1, begin_params_axis=-1, epsilon=1e-8)
+        self.normalise = _NormaliseExamples()
 
     def construct(self, x: Tensor) -> Tensor:
         shape = x.shape
         flat = x.reshape(shape[0], -1, shape[-1]).astype(ms.float32)  # [B, everything else, N]
         return self.normalise(flat, self.gamma, self.beta)[0].reshape(shape).astype(x.dtype)
+
+
+class _NormaliseExamples(nn.Cell):
+    """Layer normalisation of [B, M, N] over M and N, differentiated by matrix products.
+
+    MindSpore's own gradient takes three times as long on a CPU. With x' the normalised x, g the gradient of the output
+    and all means over M and N, that of x is (gamma g - mean(gamma g) - x' mean(gamma g x')) / sigma.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normalise = ops.LayerNorm(begin_norm_axis=1, begin_params_axis=-1, epsilon=1e-8)
+
+    def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.normalise(x, gamma, beta)
+
+    def bprop(
+        self, x: Tensor, gamma: Tensor, beta: Tensor, outputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        n_batch, n_rows, n_channels = x.shape
+        d_y, mean = gradients[0], outputs[1]  # [B, M, N], [B, 1, 1]
+        scale = ops.rsqrt(outputs[2] + 1e-8)  # [B, 1, 1]
+        ones = ops.ones((n_batch, 1, n_rows), ms.float32)
+        sums = ops.bmm(ones, d_y)  # [B, 1, N]: of g
+        products = scale * (ops.bmm(ones, d_y * x) - mean * sums)  # [B, 1, N]: sums of g x'
+        size = n_rows * n_channels
+        mean_g = (gamma * sums).sum(axis=2, keepdims=True) / size  # [B, 1, 1]: of gamma g
+        slope = scale * scale * (gamma * products).sum(axis=2, keepdims=True) / size  # [B, 1, 1]
+        diagonal = ops.eye(n_channels, n_channels, ms.float32)
+        d_x = ops.bmm(d_y, diagonal * (gamma * scale)) - ops.bmm(x, diagonal * slope) + (slope * mean - scale * mean_g)
+        return d_x, products.sum(axis=(0, 1)), sums.sum(axis=(0, 1))
 
 
 class ChannelLayerNorm(_Norm):

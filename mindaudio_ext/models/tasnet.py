@@ -56,12 +56,16 @@ class TasNet(nn.Cell):
         self.decoder = Decoder(n_filters, kernel_size, stride)
 
     def construct(self, mixture: Tensor) -> Tensor:
-        n_batch, n_samples = mixture.shape
         features = self.encoder(mixture)  # [B, L, N]
-        masks = self.activate(self.separator(features))  # [B, C, L, N]
+        return self.reconstruct(features, self.separator(features), mixture.shape[1])
+
+    def reconstruct(self, features: Tensor, logits: Tensor, n_samples: int) -> Tensor:
+        """Makes estimates, [B, C, T], of features [B, L, N] and mask logits [B, C, L, N]."""
+        n_batch = features.shape[0]
+        masks = self.activate(logits)  # [B, C, L, N]
         masked = masks * features.expand_dims(1)  # [B, C, L, N]
         masked = masked.reshape((n_batch * self.num_spks, -1, masked.shape[-1]))  # [B * C, L, N]
-        silence = ops.zeros((n_batch * self.num_spks, self.stride), mixture.dtype)
+        silence = ops.zeros((n_batch * self.num_spks, self.stride), features.dtype)
         estimates = ops.concat((self.decoder(masked), silence), axis=1)[:, :n_samples]  # [B * C, T]
         return estimates.reshape(n_batch, self.num_spks, n_samples)
 

@@ -35,6 +35,7 @@ class DPRNN(nn.Cell):
         rnn_layers: layers in each RNN.
 
     Attributes:
+        blocks: x -> x, all alike.
         not_streaming: why `resume` cannot be used; empty when it can.
 
     Inputs:
@@ -85,16 +86,23 @@ class DPRNN(nn.Cell):
         self.not_streaming = _why_not_streaming(bidirectional=bidirectional, norm=norm, rnn_type=rnn_type)
 
     def construct(self, features: Tensor) -> Tensor:
-        n_batch, n_frames, _ = features.shape
-        x = self.bottleneck(self.input_norm(features))  # [B, L, F]
-        width = x.shape[-1]
-
-        # A whole chunk of zeros on either side: every frame is in as many chunks as any other.
-        silence = ops.zeros((n_batch, self.chunk_size, width), x.dtype)
-        x = split(ops.concat((silence, x, silence), axis=1), self.chunk_size, self.hop_size)  # [B, S, K, F]
+        x = self.before_blocks(features)  # [B, S, K, F]
         for block in self.blocks:
             x = block(x)  # [B, S, K, F]
+        return self.after_blocks(x, features.shape[1])
 
+    def before_blocks(self, features: Tensor) -> Tensor:
+        """Makes what goes through the blocks, [B, S, K, F], of features [B, L, N]."""
+        n_batch = features.shape[0]
+        x = self.bottleneck(self.input_norm(features))  # [B, L, F]
+
+        # A whole chunk of zeros on either side: every frame is in as many chunks as any other.
+        silence = ops.zeros((n_batch, self.chunk_size, self.bottleneck_size), x.dtype)
+        return split(ops.concat((silence, x, silence), axis=1), self.chunk_size, self.hop_size)
+
+    def after_blocks(self, x: Tensor, n_frames: int) -> Tensor:
+        """Makes mask logits, [B, C, L, N], of what has gone through the blocks, [B, S, K, F]."""
+        n_batch, _, _, width = x.shape
         x = self.expand(self.prelu(x.reshape(-1, width)))  # [B * S * K, C * F]
         if n_batch == 1:
             x = self.swap(x.reshape(-1, self.num_spks, width))  # [C, S * K, F]

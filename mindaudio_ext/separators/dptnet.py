@@ -70,17 +70,25 @@ class DPTNet(nn.Cell):
         self.gate = dense(input_size, input_size)
 
     def construct(self, features: Tensor) -> Tensor:
-        n_batch, n_frames, n_features = features.shape
+        x = self.before_blocks(features)  # [B, S, K, F]
+        for block in self.blocks:
+            x = block(x)  # [B, S, K, F]
+        return self.after_blocks(x, features.shape[1])
+
+    def before_blocks(self, features: Tensor) -> Tensor:
+        """Makes what goes through the blocks, [B, S, K, F], of features [B, L, N]."""
+        n_batch = features.shape[0]
         x = self.input_norm(self.input(features) if self.widen else features)  # [B, L, F]
         width = x.shape[-1]
 
         # A whole chunk of zeros on either side: every frame is in as many chunks as any other.
         silence = ops.zeros((n_batch, self.chunk_size, width), x.dtype)
-        x = split(ops.concat((silence, x, silence), axis=1), self.chunk_size, self.hop_size)  # [B, S, K, F]
-        for block in self.blocks:
-            x = block(x)  # [B, S, K, F]
+        return split(ops.concat((silence, x, silence), axis=1), self.chunk_size, self.hop_size)
 
-        x = self.expand(self.prelu(x.reshape(-1, width)))  # [B * S * K, C * N]
+    def after_blocks(self, x: Tensor, n_frames: int) -> Tensor:
+        """Makes mask logits, [B, C, L, N], of what has gone through the blocks, [B, S, K, F]."""
+        n_batch, n_features = x.shape[0], self.output.out_channels
+        x = self.expand(self.prelu(x.reshape(-1, x.shape[-1])))  # [B * S * K, C * N]
         x = x.reshape(n_batch, -1, self.chunk_size, self.num_spks, n_features).transpose(0, 3, 1, 2, 4)
         x = overlap_add(x.reshape(n_batch * self.num_spks, -1, self.chunk_size, n_features), self.hop_size)
         x = x[:, self.chunk_size : self.chunk_size + n_frames]  # [B * C, L, N]

@@ -1,4 +1,4 @@
-"""Adam and SGD as PyTorch has them, in steps that can be left out: a step that is not `applied` changes nothing."""
+"""Adam and SGD as PyTorch has them."""
 
 from collections.abc import Sequence
 
@@ -18,9 +18,9 @@ class Optimizer(nn.Cell):
         weight_decay: L2 penalty; this times a parameter is added to its gradient.
 
     Inputs:
-        gradients: one for each parameter; of any value, also NaN, when not applied.
+        gradients: one for each parameter.
+        factor: of the gradients, float32 [].
         rate: learning rate, float32 [].
-        applied: bool []; when false, parameters and state stay as they are, bit for bit.
     """
 
     def __init__(self, parameters: Sequence[Parameter], *, weight_decay: float) -> None:
@@ -36,10 +36,8 @@ class Optimizer(nn.Cell):
                 is_power = state.name in ("beta1_power", "beta2_power")
                 ops.assign(state, ops.ones_like(state) if is_power else ops.zeros_like(state))
 
-    def _penalised(self, gradient: Tensor, parameter: Parameter, applied: Tensor) -> Tensor:
-        if self.weight_decay > 0:
-            gradient = gradient + self.weight_decay * parameter
-        return ops.where(applied, gradient, ops.zeros_like(gradient))
+    def _penalised(self, gradient: Tensor, parameter: Parameter) -> Tensor:
+        return gradient + self.weight_decay * parameter if self.weight_decay > 0 else gradient
 
 
 class Adam(Optimizer):
@@ -56,16 +54,13 @@ class Adam(Optimizer):
         self.power2 = Parameter(Tensor(1.0, ms.float32), name="beta2_power")
         self.adam = ops.Adam()
 
-    def construct(self, gradients: tuple[Tensor, ...], rate: Tensor, applied: Tensor) -> Tensor:
-        beta1, beta2 = ops.where(applied, BETA1, 1.0), ops.where(applied, BETA2, 1.0)
-        power1 = ops.where(applied, ops.assign(self.power1, self.power1 * beta1), 0.0)
-        power2 = ops.where(applied, ops.assign(self.power2, self.power2 * beta2), 0.0)
-        rate = ops.where(applied, rate, 0.0)
+    def construct(self, gradients: tuple[Tensor, ...], factor: Tensor, rate: Tensor) -> None:
+        power1 = ops.assign(self.power1, self.power1 * BETA1)
+        power2 = ops.assign(self.power2, self.power2 * BETA2)
         epsilon = EPSILON * ops.sqrt(1 - power2)
         for parameter, m1, m2, gradient in zip(self.parameters, self.moments1, self.moments2, gradients):
-            gradient = self._penalised(gradient, parameter, applied)
-            self.adam(parameter, m1, m2, power1, power2, rate, beta1, beta2, epsilon, gradient)
-        return applied
+            gradient = self._penalised(gradient * factor, parameter)
+            self.adam(parameter, m1, m2, power1, power2, rate, BETA1, BETA2, epsilon, gradient)
 
 
 class SGD(Optimizer):
@@ -77,12 +72,9 @@ class SGD(Optimizer):
         self.velocities = self.parameters.clone("velocity", init="zeros")
         self.sgd = ops.ApplyMomentum()
 
-    def construct(self, gradients: tuple[Tensor, ...], rate: Tensor, applied: Tensor) -> Tensor:
-        momentum = ops.where(applied, self.momentum, 1.0)
-        rate = ops.where(applied, rate, 0.0)
+    def construct(self, gradients: tuple[Tensor, ...], factor: Tensor, rate: Tensor) -> None:
         for parameter, velocity, gradient in zip(self.parameters, self.velocities, gradients):
-            self.sgd(parameter, velocity, rate, self._penalised(gradient, parameter, applied), momentum)
-        return applied
+            self.sgd(parameter, velocity, rate, self._penalised(gradient * factor, parameter), self.momentum)
 
 
 def make_optimizer(config: Config, model: nn.Cell) -> Optimizer:

@@ -9,20 +9,20 @@ FIRST_SCALE, LARGEST_SCALE = 2.0**16, 2.0**24
 GROW_AFTER = 2000  # updates without an overflow
 
 
-def in_half_precision(model: nn.Cell) -> Callable[[Tensor], Tensor]:
-    """Gives a function that computes what `model` does with its matrix products in float16.
+def in_half_precision(function: Callable) -> Callable:
+    """Gives a function that computes what another one does with its matrix products in float16.
 
     Parameters stay float32, and so do norms, sums and powers, which MindSpore's list for mixed precision names, and the
-    CPU's LSTM; an Ascend's is float16 always. The model itself stays as it is.
+    CPU's LSTM; an Ascend's is float16 always.
 
     Args:
-        model: mixture [B, T] -> estimates [B, C, T].
+        function: of Tensors; a Cell stays as it is.
     """
 
-    def estimate(mixture: Tensor) -> Tensor:
-        return model(mixture)
+    def half(*inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        return function(*inputs)
 
-    return amp.auto_mixed_precision(estimate, "auto", ms.float16)
+    return amp.auto_mixed_precision(half, "auto", ms.float16)
 
 
 class LossScale(nn.Cell):

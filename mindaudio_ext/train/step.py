@@ -1,5 +1,6 @@
 """One compiled training step: forward, loss, gradients, clipping, update, moving average."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -13,9 +14,9 @@ from mindaudio_ext.data.dataset import Batch
 from mindaudio_ext.losses.pit import PITLoss
 from mindaudio_ext.train.distributed import Average
 from mindaudio_ext.train.dropout import count_dropout
-from mindaudio_ext.train.memory import recompute_blocks
+from mindaudio_ext.train.gradients import make_gradients
 from mindaudio_ext.train.optimizer import make_optimizer
-from mindaudio_ext.train.precision import LossScale, in_half_precision
+from mindaudio_ext.train.precision import LossScale
 
 
 class StepResult(NamedTuple):
@@ -45,67 +46,38 @@ class TrainStep:
     """
 
     def __init__(self, config: Config, model: nn.Cell, average: Average | None = None) -> None:
-        average = Average() if average is None else average
         self.n_parts = config.accum_steps
-        if config.recompute:
-            recompute_blocks(model)
-        update = self.update = Update(config, model, count_dropout(model, config.seed))
+        update = self.update = Update(config, model, average, count_dropout(model, config.seed))
         self.state: list[Parameter] = [*model.get_parameters(), *update.state]
-        loss_fn, n_parts = PITLoss(config.num_spks, config.si_snr_clamp), self.n_parts
-        estimate = in_half_precision(model) if config.mixed_precision else model
+        pit_loss, n_parts = PITLoss(config.num_spks, config.si_snr_clamp), self.n_parts
 
-        def forward(mixture: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-            loss = loss_fn(estimate(mixture).astype(ms.float32), sources, lengths) / n_parts
+        def loss_fn(estimates: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+            loss = pit_loss(estimates.astype(ms.float32), sources, lengths) / n_parts
             return update.scaled(loss), loss
 
-        scaled_and_grad = ms.value_and_grad(forward, None, update.parameters, has_aux=True)
+        self._gradients = make_gradients(
+            model, loss_fn, update.parameters, recompute=config.recompute, half=config.mixed_precision
+        )
 
-        def value_and_grad(mixture: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-            (_, loss), gradients = scaled_and_grad(mixture, sources, lengths)
-            return loss, gradients
-
+        # Gradients one by one: what is in a tuple is a constant to `ms.jit`, and compiled anew at every step.
         @ms.jit
-        def step(mixture: Tensor, sources: Tensor, lengths: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            loss, gradients = value_and_grad(mixture, sources, lengths)
-            loss, gradients = average(loss, gradients)
-            return update(loss, gradients, rate)
+        def add(*both: Tensor) -> tuple[Tensor, ...]:
+            sums, n = [], len(both) // 2
+            for i in range(n):
+                sums.append(both[i] + both[n + i])
+            return tuple(sums)
 
-        self._step = step
-        if n_parts == 1:
-            return
-        sums = update.parameters.clone("sum", init="zeros")
-
-        @ms.jit
-        def add(mixture: Tensor, sources: Tensor, lengths: Tensor) -> Tensor:
-            loss, gradients = value_and_grad(mixture, sources, lengths)
-            for total, gradient in zip(sums, gradients):
-                ops.assign_add(total, gradient)
-            return loss
-
-        @ms.jit
-        def finish(loss: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            gradients = []
-            for total in sums:
-                gradients.append(total + 0)
-            loss, gradients = average(loss, tuple(gradients))
-            results = update(loss, gradients, rate)
-            for total in sums:
-                ops.assign(total, ops.zeros_like(total))
-            return results
-
-        self._add, self._finish = add, finish
+        self._add = add
 
     def __call__(self, batch: Batch, rate: float) -> StepResult:
         """Updates the model by one batch at a learning rate."""
-        rate = Tensor(rate, ms.float32)
-        if self.n_parts == 1:
-            results = self._step(Tensor(batch.mixture), Tensor(batch.sources), Tensor(batch.lengths), rate)
-        else:
-            arrays = (np.split(array, self.n_parts) for array in (batch.mixture, batch.sources, batch.lengths))
-            losses = [float(self._add(*map(Tensor, part))) for part in zip(*arrays)]
-            results = self._finish(Tensor(sum(losses), ms.float32), rate)
-        loss, norm, applied = results
-        return StepResult(float(loss), float(norm), bool(applied))
+        arrays = (np.split(array, self.n_parts) for array in (batch.mixture, batch.sources, batch.lengths))
+        loss, gradients = 0.0, None
+        for part in zip(*arrays):
+            part_loss, found = self._gradients(*map(Tensor, part))
+            loss += float(part_loss)
+            gradients = found if gradients is None else self._add(*gradients, *found)
+        return self.update(Tensor(loss, ms.float32), gradients, rate)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -129,61 +101,75 @@ class TrainStep:
         self.update.optimizer.reset()
 
 
-class Update(nn.Cell):
+class Update:
     """Clips gradients by their global norm and hands them to the optimizer, unless something is not finite.
 
     Args:
         config: of the optimizer, `clip_norm`, `ema_decay` and `mixed_precision`.
         model: whose trainable parameters are updated.
+        average: of loss and gradients over the ranks; None for one.
         count: int32 [], to be increased by one; None: there is no such count.
 
-    Inputs:
-        loss: [].
-        gradients: of the scaled loss, one for each of `parameters`.
-        rate: learning rate, [].
-
-    Outputs:
-        Loss [], global norm of the gradients before clipping [], and whether the update was applied (bool []).
-
     Attributes:
-        averages: exponential moving averages of the parameters; empty when `ema_decay` is 0.
+        parameters: those of the model that are trained.
+        averages: their exponential moving averages; empty when `ema_decay` is 0.
         state: all it changes but the model's parameters.
     """
 
-    def __init__(self, config: Config, model: nn.Cell, count: Parameter | None = None) -> None:
-        super().__init__(auto_prefix=False)
-        self.count, self.counts = count, count is not None
-        self.clip_norm, self.decay = config.clip_norm, config.ema_decay
-        self.scales = config.mixed_precision
-        self.loss_scale = LossScale() if self.scales else None
-        self.optimizer = make_optimizer(config, model)
-        self.parameters = self.optimizer.parameters
-        self.averages = self.parameters.clone("ema", init="same") if self.decay > 0 else ParameterTuple(())
-        of_model = {parameter.name for parameter in model.get_parameters()}
-        self.state = [parameter for parameter in self.get_parameters() if parameter.name not in of_model]
+    def __init__(
+        self, config: Config, model: nn.Cell, average: Average | None = None, count: Parameter | None = None
+    ) -> None:
+        average, decay = Average() if average is None else average, config.ema_decay
+        optimizer = self.optimizer = make_optimizer(config, model)
+        parameters = self.parameters = optimizer.parameters
+        averages = self.averages = parameters.clone("ema", init="same") if decay > 0 else ParameterTuple(())
+        loss_scale = self.loss_scale = LossScale() if config.mixed_precision else None
+        self.clip_norm = config.clip_norm
+        of_scale = loss_scale.get_parameters() if loss_scale else ()
+        of_count = () if count is None else (count,)
+        of_model = {parameter.name for parameter in parameters}
+        of_optimizer = [state for state in optimizer.get_parameters() if state.name not in of_model]
+        self.state = [*of_optimizer, *averages, *of_scale, *of_count]
+
+        # Gradients one by one: what is in a tuple is a constant to `ms.jit`, and compiled anew at every step.
+        @ms.jit
+        def gather(loss: Tensor, *gradients: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+            loss, gradients = average(loss, gradients)
+            pieces = []
+            for gradient in gradients:
+                pieces.append(gradient.reshape(-1))
+            return loss, ops.sqrt(ops.square(ops.concat(pieces)).sum()), gradients
+
+        @ms.jit
+        def apply(factor: Tensor, rate: Tensor, *gradients: Tensor) -> None:
+            optimizer(gradients, factor, rate)
+            if decay > 0:
+                for mean, parameter in zip(averages, parameters):
+                    ops.assign_add(mean, (1 - decay) * (parameter - mean))
+
+        self._gather, self._apply, self._count = gather, apply, count
 
     def scaled(self, loss: Tensor) -> Tensor:
         """Gives what is to be differentiated in place of the loss."""
-        return loss * self.loss_scale.scale if self.scales else loss
+        return loss if self.loss_scale is None else loss * self.loss_scale.scale
 
-    def construct(self, loss: Tensor, gradients: tuple[Tensor, ...], rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        unit = 1 / self.loss_scale.scale if self.scales else 1.0
-        squares = []
-        for gradient in gradients:
-            squares.append(ops.square(gradient * unit).sum())
-        norm = ops.sqrt(ops.addn(squares))
-        factor = unit * self.clip_norm / ops.maximum(norm, self.clip_norm)
-        clipped = []
-        for gradient in gradients:
-            clipped.append(gradient * factor)
-        applied = ops.isfinite(loss + norm)
-        applied = self.optimizer(clipped, rate, applied)
-        if self.decay > 0:
-            share = ops.where(applied, 1 - self.decay, 0.0)
-            for average, parameter in zip(self.averages, self.parameters):
-                ops.assign_add(average, share * (parameter - average))
-        if self.counts:
-            ops.assign_add(self.count, Tensor(1, ms.int32))
-        if self.scales:
-            self.loss_scale(ops.isfinite(norm))
-        return loss, norm, applied
+    def __call__(self, loss: Tensor, gradients: tuple[Tensor, ...], rate: float) -> StepResult:
+        """Updates the parameters.
+
+        Args:
+            loss: of this rank's share of the batch.
+            gradients: of the scaled loss, one for each parameter.
+            rate: learning rate.
+        """
+        loss, norm, gradients = self._gather(loss, *gradients)
+        unit = 1.0 if self.loss_scale is None else 1 / float(self.loss_scale.scale)
+        loss, norm = float(loss), float(norm) * unit
+        applied = math.isfinite(loss + norm)
+        if applied:
+            factor = unit * min(1.0, self.clip_norm / norm) if norm > 0 else unit
+            self._apply(Tensor(factor, ms.float32), Tensor(rate, ms.float32), *gradients)
+        if self._count is not None:
+            ops.assign_add(self._count, Tensor(1, ms.int32))
+        if self.loss_scale is not None:
+            self.loss_scale(Tensor(math.isfinite(norm)))
+        return StepResult(loss, norm, applied)

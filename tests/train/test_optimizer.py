@@ -1,4 +1,4 @@
-"""Adam and SGD against their published equations, computed by hand; a step that is left out."""
+"""Adam and SGD against their published equations, computed by hand."""
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ def gradients(seed, size=1.0):
     return [(size * rng.standard_normal(shape)).astype(np.float32) for shape in ((3, 4), (4,))]
 
 
-def update(optimizer, grads, rate=1e-3, applied=True):
-    optimizer(tuple(map(Tensor, grads)), Tensor(np.float32(rate)), Tensor(applied))
+def update(optimizer, grads, rate=1e-3, factor=1.0):
+    optimizer(tuple(map(Tensor, grads)), Tensor(np.float32(factor)), Tensor(np.float32(rate)))
 
 
 @pytest.mark.parametrize("size", [0.5, 1e-7])
@@ -42,25 +42,10 @@ def test_sgd_with_momentum_and_penalty_by_hand():
     value, velocity = ours[0].asnumpy().astype(np.float64), 0.0
     optimizer = SGD(ours, weight_decay=0.1, momentum=0.9)
     for seed, rate in enumerate((0.1, 0.05, 0.2)):
-        velocity = 0.9 * velocity + gradients(seed)[0] + 0.1 * value
+        velocity = 0.9 * velocity + 0.5 * gradients(seed)[0] + 0.1 * value
         value = value - rate * velocity
-        update(optimizer, gradients(seed), rate)
+        update(optimizer, gradients(seed), rate, factor=0.5)
     assert np.abs(ours[0].asnumpy() - value).max() < 1e-6
-
-
-@pytest.mark.parametrize(
-    "make", [lambda p: Adam(p, weight_decay=0.1), lambda p: SGD(p, weight_decay=0.1, momentum=0.9)]
-)
-@pytest.mark.parametrize("before", [0, 2])
-def test_a_step_left_out_changes_nothing(make, before):
-    optimizer = make(parameters())
-    for seed in range(before):
-        update(optimizer, gradients(seed))
-    state = {p.name: p.asnumpy().copy() for p in optimizer.get_parameters()}
-    bad = gradients(7)
-    bad[0][1, 2], bad[1][:] = np.nan, np.inf
-    update(optimizer, bad, applied=False)
-    assert all(np.array_equal(p.asnumpy(), state[p.name]) for p in optimizer.get_parameters())
 
 
 def test_a_reset_optimizer_is_a_new_one():
