@@ -33,6 +33,9 @@ class CountedDropout(nn.Cell):
         count: int32 []; another count, another draw.
         place: number of this cell in the model.
 
+    Attributes:
+        offset: int32 [], added to `place`; None: nothing is.
+
     Inputs:
         x: of any shape.
 
@@ -43,10 +46,12 @@ class CountedDropout(nn.Cell):
     def __init__(self, p: float, count: Parameter, place: int) -> None:
         super().__init__()
         object.__setattr__(self, "count", count)  # not to become a parameter of the model
+        self.offset: Parameter | None = None
         self.place, self.scale, self.threshold = place + 1, 1 / (1 - p), round((1 - p) * 2**31)
 
     def construct(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        key = _scramble(_scramble(self.count + 0) + self.place * 7919)
+        place = self.place if self.offset is None else self.place + self.offset
+        key = _scramble(_scramble(self.count + 0) + place * 7919)
         numbers = _scramble(ops.arange(x.size).astype(ms.int32) * _GOLDEN + key)
         kept = (numbers.reshape(x.shape) < self.threshold).astype(x.dtype) * self.scale
         return x * kept, kept

@@ -8,9 +8,10 @@ import copy
 from collections.abc import Callable
 
 import mindspore as ms
-from mindspore import ParameterTuple, Tensor, nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindaudio_ext.errors import InputError
+from mindaudio_ext.train.dropout import CountedDropout
 from mindaudio_ext.train.precision import in_half_precision
 
 Gradients = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, tuple[Tensor, ...]]]
@@ -168,7 +169,21 @@ class LentBlock:
         for parameter in self.parameters:
             parameter.name = f"lent.{parameter.name}"
 
+        dropouts = [_dropouts(block) for block in blocks]
+        self.offsets = [Tensor(own[0].place - dropouts[0][0].place, ms.int32) for own in dropouts if own]
+        if self.offsets:
+            self.offset = Parameter(Tensor(0, ms.int32), name="lent.dropout_offset", requires_grad=False)
+            for cell, first in zip(_dropouts(self.cell), dropouts[0]):
+                object.__setattr__(cell, "count", first.count)
+                object.__setattr__(cell, "offset", self.offset)
+
     def take(self, number: int) -> None:
         """Makes the copy that block."""
         for own, parameter in zip(self.parameters, self.sources[number]):
             ops.assign(own, parameter)
+        if self.offsets:
+            ops.assign(self.offset, self.offsets[number])
+
+
+def _dropouts(block: nn.Cell) -> list[CountedDropout]:
+    return [cell for _, cell in block.cells_and_names() if isinstance(cell, CountedDropout)]

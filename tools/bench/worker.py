@@ -1,7 +1,7 @@
 """What the workers of `against_asteroid.py` have in common: a model behind a pipe, asked for one step at a time.
 
-A worker is a process with one model. It reads a request a line, `train` or `infer SECONDS`, does it once, and answers
-with a line of JSON. Only one worker works at a time; the others wait for their next line.
+A worker is a process with one model. It reads a request a line, `train BATCH SECONDS` or `infer SECONDS`, does it once,
+and answers with a line of JSON. Only one worker works at a time; the others wait for their next line.
 """
 
 import json
@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 RATE = 8000  # Hz
-TRAIN_BATCH, TRAIN_SECONDS = 2, 4.0
 
 
 class Worker(ABC):
@@ -32,18 +31,20 @@ class Worker(ABC):
 
     def serve(self, num_spks: int) -> None:
         """Answers requests until there are no more."""
-        rng = np.random.default_rng(0)
-        sources = 0.1 * rng.standard_normal((TRAIN_BATCH, num_spks, int(TRAIN_SECONDS * RATE))).astype(np.float32)
         answer({"import": self.imported - self.started, "build": time.perf_counter() - self.imported})
         for line in sys.stdin:
-            request, *seconds = line.split()
-            started = time.perf_counter()
+            request, *numbers = line.split()
+            n_samples, rng = int(float(numbers[-1]) * RATE), np.random.default_rng(0)
             if request == "train":
-                result = self.train(sources.sum(axis=1), sources)
-            else:
-                mixture = 0.1 * np.random.default_rng(1).standard_normal(int(float(seconds[0]) * RATE))
+                shape = (int(numbers[0]), num_spks, n_samples)
+                sources = 0.1 * rng.standard_normal(shape).astype(np.float32)
+                mixture = sources.sum(axis=1)
                 started = time.perf_counter()
-                result = float(np.abs(self.infer(mixture.astype(np.float32))).sum())
+                result = self.train(mixture, sources)
+            else:
+                mixture = 0.1 * rng.standard_normal(n_samples).astype(np.float32)
+                started = time.perf_counter()
+                result = float(np.abs(self.infer(mixture)).sum())
             answer({"seconds": time.perf_counter() - started, "result": result, "peak_mb": peak_memory()})
 
 

@@ -1,4 +1,7 @@
-"""This project's side: `worker_ours.py FILE.pth THREADS [KEY=VALUE ...]`, a file of Asteroid's and keys of a conf."""
+"""This project's side: `worker_ours.py FILE.pth THREADS [KEY=VALUE ...]`, a file of Asteroid's and keys of a conf.
+
+With `--cost` in place of THREADS it says how large the model is, and ends.
+"""
 
 import sys
 import time
@@ -11,17 +14,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mindaudio_ext.device import set_up_device  # noqa: E402
 
-set_up_device("CPU", num_threads=int(sys.argv[2]))
+set_up_device("CPU", num_threads=None if sys.argv[2] == "--cost" else int(sys.argv[2]))
 
 import numpy as np  # noqa: E402
 import yaml  # noqa: E402
-from worker import TRAIN_BATCH, TRAIN_SECONDS, Worker  # noqa: E402
+from worker import RATE, Worker, answer  # noqa: E402
 
 from mindaudio_ext.config import make_config  # noqa: E402
 from mindaudio_ext.convert import asteroid  # noqa: E402
 from mindaudio_ext.convert.experiment import fill  # noqa: E402
 from mindaudio_ext.convert.torch_file import read_torch_file  # noqa: E402
 from mindaudio_ext.data.dataset import Batch  # noqa: E402
+from mindaudio_ext.models.cost import count_multiply_adds  # noqa: E402
 from mindaudio_ext.models.tasnet import build_model  # noqa: E402
 from mindaudio_ext.models.whole import WholeUtterance  # noqa: E402
 from mindaudio_ext.train.step import TrainStep  # noqa: E402
@@ -34,9 +38,8 @@ class Ours(Worker):
         super().__init__(started)
         content = read_torch_file(path)
         values = asteroid.config_values(content, path, sample_rate=None)
-        training = {"segment": TRAIN_SECONDS, "batch_size": TRAIN_BATCH}
         options = {key: yaml.safe_load(value) for key, value in (text.split("=", 1) for text in keys)}
-        self.config = make_config({**values, **training, **options}, path)
+        self.config = make_config({**values, **options}, path)
         self.model = build_model(self.config)
         fill(self.model, asteroid.our_parameters(content, path), source=path)
         self.step: TrainStep | None = None
@@ -53,6 +56,15 @@ class Ours(Worker):
         self.whole = self.whole or WholeUtterance(self.model)
         return self.whole.separate(mixture)
 
+    def cost(self) -> dict[str, int]:
+        """Gives trained parameters, and multiply-adds of a second."""
+        parameters = sum(parameter.size for parameter in self.model.trainable_params())
+        return {"parameters": parameters, "multiply_adds": count_multiply_adds(self.model, 4 * RATE) // 4}
+
 
 if __name__ == "__main__":
-    Ours(STARTED, sys.argv[1], sys.argv[3:]).serve(num_spks=2)
+    worker = Ours(STARTED, sys.argv[1], sys.argv[3:])
+    if sys.argv[2] == "--cost":
+        answer(worker.cost())
+    else:
+        worker.serve(num_spks=2)
