@@ -41,10 +41,6 @@ def measure_step(step: TrainStep, model: nn.Cell, config: Config, n_crops: int) 
     return seconds, _peak_memory() / 2**30
 
 
-def expected_memory(config: Config, n_crops: int) -> float:
-    return 0.0
-
-
 def _peak_memory() -> int:
     """Bytes."""
     if ms.get_context("device_target") == "Ascend":

@@ -199,7 +199,7 @@ def main() -> int:
             lines += [
                 f"## {name}",
                 "",
-                f"{size}; trained on crops of {CROPS.get(name, '2 4')} s",
+                f"{size}; trained on {CROPS.get(name, '2 4').replace(' ', ' x ')} s",
                 "",
                 "| | ours | Asteroid | ratio |",
                 "|---|---|---|---|",
