@@ -164,7 +164,7 @@ class LentBlock:
 
     def __init__(self, blocks: nn.CellList) -> None:
         self.sources = [list(block.get_parameters()) for block in blocks]
-        self.cell = copy.deepcopy(blocks[0])
+        self.cell = copy.deepcopy(blocks[0]).set_train()
         self.parameters = list(self.cell.get_parameters())
         for parameter in self.parameters:
             parameter.name = f"lent.{parameter.name}"

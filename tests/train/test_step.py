@@ -125,8 +125,8 @@ def test_computing_again_gives_the_same_gradients(separator):
         for parameter in model.get_parameters():
             parameter.set_data(Tensor(0.3 * rng.standard_normal(parameter.shape), parameter.dtype))
         before = np.concatenate([p.asnumpy().ravel() for p in model.trainable_params()])
-        model.set_train(True)
         step = TrainStep(config, model)
+        model.set_train(True)
         results = [step(batch(seed), 0.01) for seed in (0, 1)]
         after = np.concatenate([p.asnumpy().ravel() for p in model.trainable_params()])
         taken.append((after - before, [result.loss for result in results]))
