@@ -52,3 +52,10 @@ def test_data():
         "training step",
         *["loader"] * 2,
     ]
+
+
+@pytest.mark.slow
+def test_decode():
+    options = ["--minutes", "0.2", "--nj", "1"]
+    result = subprocess.run([sys.executable, BENCH / "decode.py", *options], check=True, capture_output=True, text=True)
+    assert re.findall(r"^(decode|score): \d+ s of audio in", result.stdout, re.MULTILINE) == ["decode", "score"]

@@ -160,6 +160,11 @@ class _GRURecurrence(nn.Cell):
     `jit.typing` comments, which MindSpore reads, and the reshapes.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        # An operator of its own: MindSpore 2.10 finds `ops.stack` empty when two Cells have a `bprop`.
+        self.stack = ops.Stack()
+
     def construct(self, gates: Tensor, w_hh: Tensor, b_hh: Tensor) -> Tensor:
         arrays = (gates.asnumpy(), w_hh.asnumpy(), b_hh.asnumpy())
         outputs = Tensor(gru_numpy.forward(*arrays))  # @jit.typing: () -> tensor_type[float32]
@@ -167,7 +172,7 @@ class _GRURecurrence(nn.Cell):
 
     def bprop(self, gates: Tensor, w_hh: Tensor, b_hh: Tensor, outputs: Tensor, d_outputs: Tensor) -> tuple:
         # In one tensor: a gradient that is a constant of the graph, as a sum's, could not be handed over alone.
-        both = ops.stack((outputs, d_outputs))
+        both = self.stack((outputs, d_outputs))
         arrays = (gates.asnumpy(), w_hh.asnumpy(), b_hh.asnumpy(), both.asnumpy())
         d_all = Tensor(gru_numpy.backward_flat(*arrays))  # @jit.typing: () -> tensor_type[float32]
         n_w, n_b = w_hh.size, b_hh.size

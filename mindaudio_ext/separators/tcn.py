@@ -11,7 +11,7 @@ from mindspore.common.initializer import Uniform, initializer
 
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.layers.activation import PReLU
-from mindaudio_ext.layers.dense import dense
+from mindaudio_ext.layers.dense import AddBias, dense
 from mindaudio_ext.layers.norm import make_norm
 
 
@@ -162,6 +162,7 @@ class DepthwiseConv(nn.Cell):
         scale = Uniform(kernel_size**-0.5)
         self.weight = Parameter(initializer(scale, (n_channels, kernel_size), mstype.float32), name="weight")
         self.bias = Parameter(initializer(scale, (n_channels,), mstype.float32), name="bias")
+        self.add_bias = AddBias()
 
     def construct(self, x: Tensor) -> Tensor:
         n_batch, n_frames, width = x.shape
@@ -178,4 +179,4 @@ class DepthwiseConv(nn.Cell):
             start = tap * self.dilation
             weight = ops.matmul(ones, self.weight[:, tap].expand_dims(0))  # [B, L, H]
             y = y + x[:, start : start + n_frames] * weight  # [B, L, H]
-        return ops.bias_add(y.reshape(-1, width), self.bias).reshape(n_batch, n_frames, width)
+        return self.add_bias(y.reshape(-1, width), self.bias).reshape(n_batch, n_frames, width)
