@@ -74,7 +74,7 @@ class Config:
     recompute: bool = _key()
     mixed_precision: bool = _key()
     si_snr_clamp: float | None = _key()
-    optimizer: str = _key(choices=("adam", "sgd"))
+    optimizer: str = _key(choices=("adam", "sgd", "muon"))
     lr: float = _key(above=0)
     weight_decay: float = _key(low=0)
     momentum: float = _key(low=0, below=1)

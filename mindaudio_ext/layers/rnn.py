@@ -76,7 +76,7 @@ class RNN(nn.Cell):
         if kind not in GATES:
             raise InputError(f"separator_conf.rnn_type: no RNN is called {rnn_type!r}; known: {', '.join(GATES)}")
         target = _forced_target[-1] if _forced_target else ms.get_context("device_target")
-        self.num_layers = num_layers
+        self.num_layers, self.hidden_size = num_layers, hidden_size
         self.suffixes = ("", "_reverse") if bidirectional else ("",)
         n_directions = len(self.suffixes)
         widths = [input_size] + [n_directions * hidden_size] * (num_layers - 1)
@@ -103,8 +103,7 @@ class RNN(nn.Cell):
 
     def first_state(self, n_batch: int) -> Tensor:
         """Gives the state before the first step, for `resume`."""
-        hidden_size = self.weight_hh_l0.shape[1]
-        return ops.zeros((self.num_layers, 2, len(self.suffixes), n_batch, hidden_size), ms.float32)
+        return ops.zeros((self.num_layers, 2, len(self.suffixes), n_batch, self.hidden_size), ms.float32)
 
     def resume(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Goes on where it ended; for an LSTM on a CPU in one direction, in evaluation mode.

@@ -31,6 +31,9 @@ class TCN(nn.Cell):
         norm: "gLN", "cLN", or "cgLN".
         causal: whether a frame's masks depend on earlier frames only.
 
+    Attributes:
+        blocks: x -> x; each is like the one `n_kinds` before it.
+
     Inputs:
         features: [B, L, N].
 
@@ -60,9 +63,9 @@ class TCN(nn.Cell):
             raise InputError("separator_conf.causal: gLN sees the frames to come; use norm cLN or cgLN with causal")
         if not causal and kernel_size % 2 == 0:
             raise InputError(f"separator_conf.kernel_size: must be odd unless causal, got {kernel_size}")
-        self.num_spks = num_spks
-        self.has_skip = bool(skip_size)
-        block = {"hidden_size": hidden_size, "skip_size": skip_size or 0, "kernel_size": kernel_size}
+        self.num_spks, self.bottleneck_size, self.skip_size = num_spks, bottleneck_size, skip_size or 0
+        self.n_kinds = n_blocks
+        block = {"hidden_size": hidden_size, "skip_size": self.skip_size, "kernel_size": kernel_size}
 
         self.input_norm = make_norm(norm, input_size)
         self.bottleneck = dense(input_size, bottleneck_size)
@@ -77,16 +80,24 @@ class TCN(nn.Cell):
         self.mask = dense(skip_size or bottleneck_size, num_spks * input_size)
 
     def construct(self, features: Tensor) -> Tensor:
-        n_batch, n_frames, n_features = features.shape
-        x = self.bottleneck(self.input_norm(features))  # [B, L, F]
-        skips = 0.0
+        x = self.before_blocks(features)  # [B, L, F + S]
         for block in self.blocks:
-            residual, skip = block(x)  # [B, L, F], [B, L, S]
-            x = x + residual
-            skips = skips + skip
+            x = block(x)  # [B, L, F + S]
+        return self.after_blocks(x, features.shape[1])
 
-        x = self.mask(self.prelu(skips if self.has_skip else x))  # [B, L, C * N]
-        return x.reshape(n_batch, n_frames, self.num_spks, n_features).transpose(0, 2, 1, 3)  # [B, C, L, N]
+    def before_blocks(self, features: Tensor) -> Tensor:
+        """Makes what goes through the blocks, [B, L, F + S], of features [B, L, N]: the skip path begins with zeros."""
+        n_batch, n_frames, _ = features.shape
+        x = self.bottleneck(self.input_norm(features))  # [B, L, F]
+        if self.skip_size == 0:
+            return x
+        return ops.concat((x, ops.zeros((n_batch, n_frames, self.skip_size), x.dtype)), axis=2)
+
+    def after_blocks(self, x: Tensor, n_frames: int) -> Tensor:
+        """Makes mask logits, [B, C, L, N], of what has gone through the blocks, [B, L, F + S]."""
+        n_batch = x.shape[0]
+        x = self.mask(self.prelu(x[:, :, self.bottleneck_size :] if self.skip_size else x))  # [B, L, C * N]
+        return x.reshape(n_batch, n_frames, self.num_spks, -1).transpose(0, 2, 1, 3)  # [B, C, L, N]
 
 
 class ConvBlock(nn.Cell):
@@ -102,11 +113,11 @@ class ConvBlock(nn.Cell):
         causal: whether these are the last ones, not those around a frame.
 
     Inputs:
-        x: [B, L, F].
+        x: [B, L, F + S]: what the blocks hand on, and the sum of the skip outputs so far.
 
     Outputs:
-        What to add to x, [B, L, F], and the skip output, [B, L, S]; 0 when there is none. The last block's first output
-        is used only without a skip path. Its parameters are there all the same, as in Asteroid's checkpoints.
+        The same shape. What the last block hands on is used only without a skip path. Its parameters are there all the
+        same, as in Asteroid's checkpoints.
     """
 
     def __init__(
@@ -121,6 +132,7 @@ class ConvBlock(nn.Cell):
         causal: bool,
     ) -> None:
         super().__init__()
+        self.width = width
         self.input = dense(width, hidden_size)
         self.input_prelu = PReLU()
         self.input_norm = make_norm(norm, hidden_size)
@@ -132,10 +144,10 @@ class ConvBlock(nn.Cell):
         if self.has_skip:
             self.skip = dense(hidden_size, skip_size)
 
-    def construct(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
-        x = self.input_norm(self.input_prelu(self.input(x)))  # [B, L, H]
-        x = self.depthwise_norm(self.depthwise_prelu(self.depthwise(x)))  # [B, L, H]
-        return self.residual(x), self.skip(x) if self.has_skip else 0.0
+    def construct(self, x: Tensor) -> Tensor:
+        y = self.input_norm(self.input_prelu(self.input(x[:, :, : self.width] if self.has_skip else x)))  # [B, L, H]
+        y = self.depthwise_norm(self.depthwise_prelu(self.depthwise(y)))  # [B, L, H]
+        return x + (ops.concat((self.residual(y), self.skip(y)), axis=2) if self.has_skip else self.residual(y))
 
 
 class DepthwiseConv(nn.Cell):

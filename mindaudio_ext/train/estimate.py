@@ -1,7 +1,10 @@
 """What a training step costs, found out before the first one counts."""
 
+import inspect
+import math
 import resource
 import time
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -9,7 +12,11 @@ from mindspore import Tensor, nn, ops
 
 from mindaudio_ext.config import Config
 from mindaudio_ext.data.dataset import Batch
+from mindaudio_ext.separators.dprnn import DPRNN
 from mindaudio_ext.train.step import TrainStep
+
+KEPT = (0.5, 0.1, 10.0, 10.0)
+RECOMPUTED = (0.5, 1.0, 10.0, 10.0)
 
 
 def measure_step(step: TrainStep, model: nn.Cell, config: Config, n_crops: int) -> tuple[float, float]:
@@ -39,6 +46,42 @@ def measure_step(step: TrainStep, model: nn.Cell, config: Config, n_crops: int) 
     for parameter, value in zip(step.state, before):
         ops.assign(parameter, Tensor(value))
     return seconds, _peak_memory() / 2**30
+
+
+def expected_memory(config: Config, n_crops: int) -> float | None:
+    """Gives the memory, GiB, that training a DPRNN takes on a CPU; None for what was not measured.
+
+    A line through the figures of docs/benchmarks.md, in frames (those of all chunks of a batch), blocks and widths.
+
+    Args:
+        config: of the model and a crop.
+        n_crops: of a batch, or of one of its parts.
+    """
+    if config.model != "tasnet" or config.separator != "dprnn" or config.device_target == "Ascend":
+        return None
+    options = {name: value.default for name, value in inspect.signature(DPRNN).parameters.items()}
+    options |= config.separator_conf
+    n_blocks, width, hidden_size = options["n_blocks"], options["bottleneck_size"], options["hidden_size"]
+    size = options["chunk_size"]
+    hop = options["hop_size"] or size // 2
+    stride = config.stride or config.kernel_size // 2
+    n_frames = (round(config.segment * config.sample_rate) - config.kernel_size) // stride + 1
+    n_frames = n_crops * ((n_frames + size) // hop + 1) * size
+    gib = 4 * n_frames / 2**30  # a float32 a frame
+    if config.recompute:
+        base, of_block_input, of_hidden, of_width = RECOMPUTED
+        return base + gib * (n_blocks * of_block_input * width + of_hidden * hidden_size + of_width * width)
+    base, of_block, of_hidden, of_width = KEPT
+    return base + n_blocks * (of_block + gib * (of_hidden * hidden_size + of_width * width))
+
+
+def free_memory() -> float:
+    """Gives the memory that this machine has left, GiB; infinity where it does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return math.inf
+    return next((int(line.split()[1]) / 2**20 for line in lines if line.startswith("MemAvailable:")), math.inf)
 
 
 def _peak_memory() -> int:

@@ -36,13 +36,9 @@ def make_gradients(
     separator, wrap = getattr(model, "separator", None), in_half_precision if half else _as_it_is
     if not recompute:
         return by_one_graph(wrap(model), loss_fn, parameters)
-    if not isinstance(getattr(separator, "blocks", None), nn.CellList):
+    if not hasattr(separator, "before_blocks"):
         raise InputError("recompute: this model has no blocks to compute again; set it to false")
-    if hasattr(separator, "before_blocks"):
-        return BlockByBlock(model, loss_fn, parameters, wrap)
-    for block in separator.blocks:
-        block.recompute()
-    return by_one_graph(wrap(model), loss_fn, parameters)
+    return BlockByBlock(model, loss_fn, parameters, wrap)
 
 
 def _as_it_is(function: Callable) -> Callable:
@@ -69,11 +65,12 @@ class BlockByBlock:
     """Keeps what goes into each block, and computes the inside of one block at a time again to differentiate it.
 
     Chen, Xu, Zhang and Guestrin, "Training deep nets with sublinear memory cost", 2016. As the blocks are alike, one
-    block is compiled and lent the parameters of each: a sixth of the compiling for six blocks, and MindSpore's kernels,
-    which keep their scratch memory, are there once.
+    block of each kind is compiled and lent the parameters of all of that kind: a sixth of the compiling for six blocks
+    that are alike, and MindSpore's kernels, which keep their scratch memory, are there once.
 
     Args:
-        model: has `encoder`, `reconstruct`, and a separator with `before_blocks`, `blocks` and `after_blocks`.
+        model: has `encoder`, `reconstruct`, and a separator with `before_blocks`, `blocks` and `after_blocks`; block i
+            is of kind i % `n_kinds` if it has that, else all are of one.
         loss_fn: estimates, sources, lengths -> what is differentiated, the loss.
         parameters: of the model, to be trained.
         wrap: is given every function of the model before it is compiled.
@@ -84,11 +81,12 @@ class BlockByBlock:
     ) -> None:
         separator = model.separator
         self.names = [parameter.name for parameter in parameters]
-        self.blocks = [list(block.get_parameters()) for block in separator.blocks]
-        in_blocks = {parameter.name for block in self.blocks for parameter in block}
+        in_blocks = {parameter.name for parameter in separator.blocks.get_parameters()}
         self.others = ParameterTuple([parameter for parameter in parameters if parameter.name not in in_blocks])
-        self.block = LentBlock(separator.blocks)
-        of_block, others = ParameterTuple(self.block.parameters), self.others
+        others, n_kinds = self.others, getattr(separator, "n_kinds", 1)
+        blocks = list(separator.blocks)  # a slice of a CellList would give the parameters other names
+        lent = [LentBlock(blocks[kind::n_kinds], wrap) for kind in range(n_kinds)]
+        self.blocks = [(lent[number % n_kinds], number // n_kinds) for number in range(len(blocks))]
 
         def before_blocks(mixture: Tensor) -> tuple[Tensor, Tensor]:
             features = model.encoder(mixture)
@@ -97,20 +95,16 @@ class BlockByBlock:
         def after_blocks(features: Tensor, x: Tensor, n_samples: int) -> Tensor:
             return model.reconstruct(features, separator.after_blocks(x, features.shape[1]), n_samples)
 
-        before_blocks, through_block, after_blocks = wrap(before_blocks), wrap(self.block.cell), wrap(after_blocks)
+        before_blocks, after_blocks = wrap(before_blocks), wrap(after_blocks)
 
         def loss_after(features: Tensor, x: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
             return loss_fn(after_blocks(features, x, sources.shape[2]), sources, lengths)
-
-        def along_block(x: Tensor, d_y: Tensor) -> Tensor:
-            return (through_block(x) * d_y).sum()
 
         def along_before(mixture: Tensor, d_features: Tensor, d_x: Tensor) -> Tensor:
             features, x = before_blocks(mixture)
             return (features * d_features).sum() + (x * d_x).sum()
 
         grad_after = ms.value_and_grad(loss_after, (0, 1), others, has_aux=True)
-        grad_block = ms.grad(along_block, 0, of_block)
         grad_before = ms.grad(along_before, None, others)
 
         @ms.jit
@@ -119,33 +113,27 @@ class BlockByBlock:
             return loss, d_features, d_x, found
 
         @ms.jit
-        def backward_block(x: Tensor, d_y: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-            return grad_block(x, d_y)
-
-        @ms.jit
         def backward_before(mixture: Tensor, d_features: Tensor, d_x: Tensor, *found: Tensor) -> tuple[Tensor, ...]:
             sums = []
             for before, after in zip(grad_before(mixture, d_features, d_x), found):
                 sums.append(before + after)
             return tuple(sums)
 
-        self.forward_before, self.forward_block = ms.jit(before_blocks), ms.jit(through_block)
-        self.backward_after, self.backward_block, self.backward_before = backward_after, backward_block, backward_before
+        self.forward_before = ms.jit(before_blocks)
+        self.backward_after, self.backward_before = backward_after, backward_before
 
     def __call__(self, mixture: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Gives the loss and the gradient of each parameter."""
         features, x = self.forward_before(mixture)
         kept = []
-        for number in range(len(self.blocks)):
-            self.block.take(number)
+        for lent, number in self.blocks:
             kept.append(x)
-            x = self.forward_block(x)
+            x = lent.forward(number, x)
         loss, d_features, d_x, found = self.backward_after(features, x, sources, lengths)
         gradients = {}
-        for number in reversed(range(len(self.blocks))):
-            self.block.take(number)
-            d_x, of_block = self.backward_block(kept.pop(), d_x)
-            gradients |= zip((parameter.name for parameter in self.blocks[number]), of_block)
+        for lent, number in reversed(self.blocks):
+            d_x, of_block = lent.backward(number, kept.pop(), d_x)
+            gradients |= of_block
         of_others = self.backward_before(mixture, d_features, d_x, *found)
         gradients |= zip((parameter.name for parameter in self.others), of_others)
         return loss, tuple(gradients[name] for name in self.names)
@@ -155,17 +143,14 @@ class LentBlock:
     """A copy of a block that can be any one of several which are alike.
 
     Args:
-        blocks: of one kind and size.
-
-    Attributes:
-        cell: the copy.
-        parameters: the copy's.
+        blocks: x -> x, of one kind and size.
+        wrap: is given the copy before it is compiled.
     """
 
-    def __init__(self, blocks: nn.CellList) -> None:
+    def __init__(self, blocks: list[nn.Cell], wrap: Callable[[Callable], Callable]) -> None:
         self.sources = [list(block.get_parameters()) for block in blocks]
-        self.cell = copy.deepcopy(blocks[0]).set_train()
-        self.parameters = list(self.cell.get_parameters())
+        cell = copy.deepcopy(blocks[0]).set_train()
+        self.parameters = list(cell.get_parameters())
         for parameter in self.parameters:
             parameter.name = f"lent.{parameter.name}"
 
@@ -173,12 +158,35 @@ class LentBlock:
         self.offsets = [Tensor(own[0].place - dropouts[0][0].place, ms.int32) for own in dropouts if own]
         if self.offsets:
             self.offset = Parameter(Tensor(0, ms.int32), name="lent.dropout_offset", requires_grad=False)
-            for cell, first in zip(_dropouts(self.cell), dropouts[0]):
-                object.__setattr__(cell, "count", first.count)
-                object.__setattr__(cell, "offset", self.offset)
+            for own, first in zip(_dropouts(cell), dropouts[0]):
+                object.__setattr__(own, "count", first.count)
+                object.__setattr__(own, "offset", self.offset)
 
-    def take(self, number: int) -> None:
-        """Makes the copy that block."""
+        through = wrap(cell)
+
+        def along(x: Tensor, d_y: Tensor) -> Tensor:
+            return (through(x) * d_y).sum()
+
+        gradient = ms.grad(along, 0, ParameterTuple(self.parameters))
+
+        @ms.jit
+        def backward(x: Tensor, d_y: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+            return gradient(x, d_y)
+
+        self._forward, self._backward = ms.jit(through), backward
+
+    def forward(self, number: int, x: Tensor) -> Tensor:
+        """Computes block `number`."""
+        self._take(number)
+        return self._forward(x)
+
+    def backward(self, number: int, x: Tensor, d_y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Gives the gradients of block `number`'s input x and, by names, of its parameters; `d_y` is its output's."""
+        self._take(number)
+        d_x, found = self._backward(x, d_y)
+        return d_x, {parameter.name: gradient for parameter, gradient in zip(self.sources[number], found)}
+
+    def _take(self, number: int) -> None:
         for own, parameter in zip(self.parameters, self.sources[number]):
             ops.assign(own, parameter)
         if self.offsets:

@@ -26,7 +26,7 @@ from mindaudio_ext.train.charts import Charts
 from mindaudio_ext.train.checkpoint import Progress, StateFiles
 from mindaudio_ext.train.display import StepDisplay, duration, log_epoch
 from mindaudio_ext.train.distributed import Average, Ranks, agreed_config
-from mindaudio_ext.train.estimate import measure_step
+from mindaudio_ext.train.estimate import expected_memory, free_memory, measure_step
 from mindaudio_ext.train.experiment import Experiment, Times
 from mindaudio_ext.train.guard import best_loss, find_explosion, is_exploded
 from mindaudio_ext.train.schedule import epochs_since_best, learning_rate
@@ -139,6 +139,11 @@ class Trainer:
 
     def _estimate(self) -> None:
         """Says what the rest will cost, by a step that is undone."""
+        expected, free = expected_memory(self.config, self.n_crops // self.config.accum_steps), free_memory()
+        if expected is not None:
+            log.info("training takes about %.1f GiB of memory; %.1f GiB are free", expected, free)
+            if expected > free:
+                log.warning("that is more than is free: recompute, a larger accum_steps or a smaller batch_size help")
         n_steps = len(self.batches) * (self.config.epochs - len(self.progress.history)) - self.progress.step
         seconds, memory = measure_step(self.step, self.model, self.config, self.n_crops)
         log.info(

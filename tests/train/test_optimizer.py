@@ -1,11 +1,13 @@
-"""Adam and SGD against their published equations, computed by hand."""
+"""Adam, SGD and Muon against their published equations, computed by hand."""
 
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor
+from mindspore import Parameter, Tensor, nn
 from separators.golden import Adam as PublishedAdam
 
-from mindaudio_ext.train.optimizer import SGD, Adam
+from mindaudio_ext.layers.dense import dense
+from mindaudio_ext.layers.rnn import RNN
+from mindaudio_ext.train.optimizer import SGD, Adam, Muon, matrices_of
 
 
 def parameters():
@@ -57,3 +59,43 @@ def test_a_reset_optimizer_is_a_new_one():
     update(used, gradients(2))
     update(new, gradients(2))
     assert all(np.array_equal(a.asnumpy(), b.asnumpy()) for a, b in zip(used.get_parameters(), new.get_parameters()))
+
+
+def test_muon_by_singular_values():
+    """A step of each of two stacked matrices [6, 4] has the singular vectors of the gradient, and values all near 1."""
+    rng = np.random.default_rng(0)
+    start, rate = rng.standard_normal((12, 4)).astype(np.float32), 0.01
+    ours = [Parameter(Tensor(start), name="stacked"), Parameter(Tensor(start[0]), name="bias")]
+    optimizer = Muon(ours, {"stacked": 2}, weight_decay=0.0, momentum=0.95)
+    gradient = rng.standard_normal((12, 4)).astype(np.float32)
+    update(optimizer, [gradient, gradient[0]], rate)
+
+    for part in (slice(0, 6), slice(6, 12)):
+        u, values, v = np.linalg.svd(gradient[part].astype(np.float64), full_matrices=False)
+        values = values / np.linalg.norm(values)
+        for _ in range(5):
+            values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+        assert 0.6 < values.min() <= values.max() < 1.3
+        expected = -rate * 0.2 * 6**0.5 * (u * values) @ v
+        assert np.abs(ours[0].asnumpy()[part] - start[part] - expected).max() < 1e-6
+    assert np.allclose(ours[1].asnumpy() - start[0], -rate * np.sign(gradient[0]), atol=1e-6)  # Adam's first step
+
+
+def test_muon_keeps_momentum_and_looks_ahead():
+    """Orthogonal gradients of a square matrix: any sum of multiples of one has the same singular vectors."""
+    start, rate = np.zeros((4, 4), np.float32), 0.01
+    ours = [Parameter(Tensor(start), name="square")]
+    optimizer = Muon(ours, {"square": 1}, weight_decay=0.0, momentum=0.5)
+    update(optimizer, [np.eye(4, dtype=np.float32)], rate)
+    first = ours[0].asnumpy().copy()
+    update(optimizer, [-0.2 * np.eye(4, dtype=np.float32)], rate)  # velocity 0.15, ahead of it -0.025
+    assert np.abs(ours[0].asnumpy()).max() < 1e-6
+    update(optimizer, [np.zeros((4, 4), np.float32)], rate)  # velocity 0.075
+    assert np.abs(ours[0].asnumpy() - first).max() < 1e-6
+    assert np.count_nonzero(first) == 4
+
+
+def test_matrices_of_a_model():
+    model = nn.CellList([dense(3, 5), RNN("GRU", 3, 2, bidirectional=False), nn.LayerNorm((5,))])
+    assert sorted(matrices_of(model).values()) == [1, 3, 3]
+    assert all(model.parameters_dict()[name].ndim == 2 for name in matrices_of(model))
