@@ -105,8 +105,9 @@ def log_epoch(entry: dict[str, Any], epochs: int, *, best: bool) -> None:
     shown = {key: float("nan") if value is None else value for key, value in entry.items()}
     log.info(
         "epoch %d of %d: train loss %.2f, valid loss %.2f, valid SI-SNRi %.2f dB%s, gradient norm %.2f, lr %.2g, "
-        "%.0f s, %.1f s of audio a second%s",
+        "%.0f s, %.1f s of audio a second, %.1f %% of it waiting for data%s",
         *(shown["epoch"], epochs, shown["train_loss"], shown["valid_loss"], shown["valid_si_snri"]),
         *(" (best)" * best, shown["grad_norm"], shown["lr"], shown["seconds"], shown["audio_seconds_per_second"]),
+        100 * shown["waiting_share"],
         f", {entry['skipped_steps']} steps skipped" * bool(entry["skipped_steps"]),
     )

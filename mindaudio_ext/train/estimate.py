@@ -15,8 +15,10 @@ from mindaudio_ext.data.dataset import Batch
 from mindaudio_ext.separators.dprnn import DPRNN
 from mindaudio_ext.train.step import TrainStep
 
-KEPT = (0.5, 0.1, 10.0, 10.0)
-RECOMPUTED = (0.5, 1.0, 10.0, 10.0)
+MEMINFO = Path("/proc/meminfo")
+# Of `expected_memory`: GiB of any DPRNN, and of each block; float32 values a frame and unit, and a frame and channel.
+KEPT = (0.628, 0.122, 60.4, 38.2)
+RECOMPUTED = (0.630, 0.044, 73.7, 59.4)
 
 
 def measure_step(step: TrainStep, model: nn.Cell, config: Config, n_crops: int) -> tuple[float, float]:
@@ -51,7 +53,8 @@ def measure_step(step: TrainStep, model: nn.Cell, config: Config, n_crops: int) 
 def expected_memory(config: Config, n_crops: int) -> float | None:
     """Gives the memory, GiB, that training a DPRNN takes on a CPU; None for what was not measured.
 
-    A line through the figures of docs/benchmarks.md, in frames (those of all chunks of a batch), blocks and widths.
+    Fitted to the table in docs/benchmarks.md, in frames (of all chunks of a batch), blocks and widths; of what a block
+    keeps there is one with `recompute`, else one for each block.
 
     Args:
         config: of the model and a crop.
@@ -61,24 +64,21 @@ def expected_memory(config: Config, n_crops: int) -> float | None:
         return None
     options = {name: value.default for name, value in inspect.signature(DPRNN).parameters.items()}
     options |= config.separator_conf
-    n_blocks, width, hidden_size = options["n_blocks"], options["bottleneck_size"], options["hidden_size"]
     size = options["chunk_size"]
     hop = options["hop_size"] or size // 2
     stride = config.stride or config.kernel_size // 2
     n_frames = (round(config.segment * config.sample_rate) - config.kernel_size) // stride + 1
     n_frames = n_crops * ((n_frames + size) // hop + 1) * size
-    gib = 4 * n_frames / 2**30  # a float32 a frame
-    if config.recompute:
-        base, of_block_input, of_hidden, of_width = RECOMPUTED
-        return base + gib * (n_blocks * of_block_input * width + of_hidden * hidden_size + of_width * width)
-    base, of_block, of_hidden, of_width = KEPT
-    return base + n_blocks * (of_block + gib * (of_hidden * hidden_size + of_width * width))
+    base, of_block, of_unit, of_channel = RECOMPUTED if config.recompute else KEPT
+    values = n_frames * (of_unit * options["hidden_size"] + of_channel * options["bottleneck_size"])
+    n_blocks = options["n_blocks"]
+    return base + n_blocks * of_block + (1 if config.recompute else n_blocks) * 4 * values / 2**30
 
 
 def free_memory() -> float:
     """Gives the memory that this machine has left, GiB; infinity where it does not say."""
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        lines = MEMINFO.read_text(encoding="ascii").splitlines()
     except OSError:
         return math.inf
     return next((int(line.split()[1]) / 2**20 for line in lines if line.startswith("MemAvailable:")), math.inf)

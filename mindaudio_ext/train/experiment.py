@@ -54,6 +54,9 @@ class Experiment:
         write_text(self.folder / "model.json", json.dumps(facts, indent=1) + "\n")
 
 
+KINDS_OF_TIME = ("train", "waiting", "total")
+
+
 class Times:
     """How long each epoch took, kept beside the checkpoints: these are the same whenever a training is repeated.
 
@@ -63,32 +66,34 @@ class Times:
 
     Attributes:
         train: seconds of training, of each epoch and the running one.
-        total: the same with validation.
+        waiting: of these, seconds in which no step ran because its batch was not there yet.
+        total: of training and validation.
     """
 
     def __init__(self, path: Path, n_epochs: int) -> None:
         self._path = path
         try:
             stored = json.loads(path.read_text())
-            self.train, self.total = [float(s) for s in stored["train"]], [float(s) for s in stored["total"]]
-        except (OSError, ValueError, KeyError, TypeError):  # times are no reason to stop a training
-            self.train, self.total = [], []
-        for seconds in (self.train, self.total):
+            self.train, self.waiting, self.total = ([float(s) for s in stored.get(key, ())] for key in KINDS_OF_TIME)
+        except (OSError, ValueError, AttributeError, TypeError):  # times are no reason to stop a training
+            self.train, self.waiting, self.total = [], [], []
+        for seconds in (self.train, self.waiting, self.total):
             seconds[:] = (seconds + [0.0] * (n_epochs + 1))[: n_epochs + 1]
 
-    def add(self, *, train: float = 0.0, valid: float = 0.0) -> None:
-        """Adds seconds to the running epoch."""
+    def add(self, *, train: float = 0.0, waiting: float = 0.0, valid: float = 0.0) -> None:
+        """Adds seconds to the running epoch; those of waiting are part of those of training."""
         self.train[-1] += train
+        self.waiting[-1] += waiting
         self.total[-1] += train + valid
 
     def next_epoch(self) -> None:
         """Begins another epoch."""
-        self.train.append(0.0)
-        self.total.append(0.0)
+        for seconds in (self.train, self.waiting, self.total):
+            seconds.append(0.0)
 
     def save(self) -> None:
         """Writes the file."""
-        write_text(self._path, json.dumps({"train": self.train, "total": self.total}) + "\n")
+        write_text(self._path, json.dumps({key: getattr(self, key) for key in KINDS_OF_TIME}) + "\n")
 
 
 def log_to(path: str | os.PathLike | None) -> None:

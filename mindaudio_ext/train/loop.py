@@ -157,14 +157,16 @@ class Trainer:
         Before each step the ranks have waited for each other: MindSpore's collectives do not wait long.
         """
         self.model.set_train(True)
-        progress, started, n_steps = self.progress, time.monotonic(), len(self.batches)
+        progress, n_steps = self.progress, len(self.batches)
+        started = asked = time.monotonic()
         with StepDisplay(self.config, epoch=self.epoch, n_steps=n_steps, done=progress.step) as display:
             for batch in self.batches.epoch(self.epoch, start=progress.step):
+                waited = time.monotonic() - asked
                 rate = self._rate()
                 result = self.step(batch, rate)
                 progress.count(result)
                 now = time.monotonic()
-                self.times.add(train=now - started)
+                self.times.add(train=now - started, waiting=waited)
                 display.show(result, rate, now - started)
                 self.charts.add_step((self.epoch - 1) * n_steps + progress.step, result, rate)
                 started = now
@@ -175,6 +177,7 @@ class Trainer:
                 told = self._told()
                 if told is not None:
                     self._stop(told)
+                asked = time.monotonic()
 
     def _rate(self) -> float:
         """The learning rate of the next step, or of the last when the epoch is through."""
@@ -285,9 +288,15 @@ class Trainer:
     def _history(self) -> list[dict[str, Any]]:
         """The history, with the times."""
         audio = len(self.batches) * self.config.batch_size * self.config.segment
+        of_epochs = zip(self.progress.history, self.times.train, self.times.waiting, self.times.total)
         return [
-            entry | {"seconds": round(total, 3), "audio_seconds_per_second": round(audio / train, 3) if train else None}
-            for entry, train, total in zip(self.progress.history, self.times.train, self.times.total)
+            entry
+            | {
+                "seconds": round(total, 3),
+                "audio_seconds_per_second": round(audio / train, 3) if train else None,
+                "waiting_share": round(waiting / train, 5) if train else None,
+            }
+            for entry, train, waiting, total in of_epochs
         ]
 
     def _write_facts(self) -> None:

@@ -62,6 +62,7 @@ def test_two_epochs_and_one_are_three_bit_for_bit(sets, tmp_path, options):
         assert all(np.array_equal(whole[key], parts[key]) for key in whole)
     entries = [json.loads(line) for line in (tmp_path / "parts/history.jsonl").read_text().splitlines()]
     assert [entry["epoch"] for entry in entries] == [1, 2, 3]
+    assert all(0 <= entry["waiting_share"] < 1 for entry in entries)
     facts = json.loads((tmp_path / "parts/model.json").read_text())
     assert facts["epoch"] == 1 + int(np.argmin([entry["valid_loss"] for entry in entries]))
 
@@ -94,7 +95,7 @@ def check_equal_trainings(whole, parts):
         first, second = ((folder / f"checkpoints/{name}.ckpt").read_bytes() for folder in (whole, parts))
         assert first == second, name
     histories = [[json.loads(line) for line in (folder / "history.jsonl").open()] for folder in (whole, parts)]
-    times = ("seconds", "audio_seconds_per_second")
+    times = ("seconds", "audio_seconds_per_second", "waiting_share")
     first, second = ([{k: v for k, v in e.items() if k not in times} for e in history] for history in histories)
     assert first == second
 
@@ -428,6 +429,13 @@ def test_other_data_of_the_same_names_are_refused(sets, tmp_path):
 def test_a_training_without_a_finished_epoch_may_change(sets, tmp_path):
     save_config(load_config(BASE, None, [TINY, "epochs=1"]), tmp_path / "config.yaml")
     trainer(sets, tmp_path, "epochs=1 lr=0.01").run()
+
+
+def test_too_little_memory_is_said(sets, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("mindaudio_ext.train.loop.free_memory", lambda: 0.1)
+    trainer(sets, tmp_path, f"epochs=1 {DPRNN}").run()
+    assert "training takes about 0." in caplog.text
+    assert "more than is free: recompute, a larger accum_steps or a smaller batch_size help" in caplog.text
 
 
 def test_the_command_says_when_it_is_done(sets, tmp_path):
