@@ -23,7 +23,7 @@ def measured():
 
 
 @pytest.mark.parametrize("recompute", ["false", "true"])
-@pytest.mark.parametrize("row", list(measured()), ids=lambda row: "-".join(f"{value:g}" for value in list(row.values())[:7]))
+@pytest.mark.parametrize("row", list(measured()), ids=lambda row: "-".join(f"{v:g}" for v in list(row.values())[:7]))
 def test_memory_is_as_measured(row, recompute):
     options = (
         f"n_filters=64 kernel_size={row['kernel']:.0f} segment={row['segment']} recompute={recompute} "
