@@ -1,6 +1,5 @@
 """What a training step costs, found out before the first one counts."""
 
-import inspect
 import math
 import resource
 import time
@@ -12,7 +11,6 @@ from mindspore import Tensor, nn, ops
 
 from mindaudio_ext.config import Config
 from mindaudio_ext.data.dataset import Batch
-from mindaudio_ext.separators.dprnn import DPRNN
 from mindaudio_ext.train.step import TrainStep
 
 MEMINFO = Path("/proc/meminfo")
@@ -51,7 +49,7 @@ def measure_step(step: TrainStep, model: nn.Cell, config: Config, n_crops: int) 
 
 
 def expected_memory(config: Config, n_crops: int) -> float | None:
-    """Gives the memory, GiB, that training a DPRNN takes on a CPU; None for what was not measured.
+    """Gives the memory, GiB, that training a DPRNN with LSTMs takes on a CPU; None for what was not measured.
 
     Fitted to the table in docs/benchmarks.md, in frames (of all chunks of a batch), blocks and widths; of what a block
     keeps there is one with `recompute`, else one for each block.
@@ -60,10 +58,12 @@ def expected_memory(config: Config, n_crops: int) -> float | None:
         config: of the model and a crop.
         n_crops: of a batch, or of one of its parts.
     """
-    if config.model != "tasnet" or config.separator != "dprnn" or config.device_target == "Ascend":
+    options = config.separator_conf
+    measured = {"rnn_type": "LSTM", "rnn_layers": 1, "bidirectional": True}
+    if config.model != "tasnet" or config.separator != "dprnn" or config.device_target != "CPU":
         return None
-    options = {name: value.default for name, value in inspect.signature(DPRNN).parameters.items()}
-    options |= config.separator_conf
+    if config.mixed_precision or any(options[key] != value for key, value in measured.items()):
+        return None
     size = options["chunk_size"]
     hop = options["hop_size"] or size // 2
     stride = config.stride or config.kernel_size // 2

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class Times:
             self.train, self.waiting, self.total = ([float(s) for s in stored.get(key, ())] for key in KINDS_OF_TIME)
         except (OSError, ValueError, AttributeError, TypeError):  # times are no reason to stop a training
             self.train, self.waiting, self.total = [], [], []
+        self.waiting += [math.nan] * (len(self.train) - len(self.waiting))  # an older version did not measure it
         for seconds in (self.train, self.waiting, self.total):
             seconds[:] = (seconds + [0.0] * (n_epochs + 1))[: n_epochs + 1]
 

@@ -31,7 +31,7 @@ def make_gradients(
         half: compute the model in mixed precision.
 
     Raises:
-        InputError: to be computed again, but the separator has no `blocks`.
+        InputError: to be computed again, but the separator has no `before_blocks`, or the model no separator.
     """
     separator, wrap = getattr(model, "separator", None), in_half_precision if half else _as_it_is
     if not recompute:

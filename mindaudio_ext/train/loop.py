@@ -6,6 +6,7 @@ ranks train as one does: each takes its share of every batch and of the validati
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -141,7 +142,7 @@ class Trainer:
         """Says what the rest will cost, by a step that is undone."""
         expected, free = expected_memory(self.config, self.n_crops // self.config.accum_steps), free_memory()
         if expected is not None:
-            log.info("training takes about %.1f GiB of memory; %.1f GiB are free", expected, free)
+            log.info("training takes about %.1f GiB of memory a process; %.1f GiB are free", expected, free)
             if expected > free:
                 log.warning("that is more than is free: recompute, a larger accum_steps or a smaller batch_size help")
         n_steps = len(self.batches) * (self.config.epochs - len(self.progress.history)) - self.progress.step
@@ -294,7 +295,7 @@ class Trainer:
             | {
                 "seconds": round(total, 3),
                 "audio_seconds_per_second": round(audio / train, 3) if train else None,
-                "waiting_share": round(waiting / train, 5) if train else None,
+                "waiting_share": round(waiting / train, 5) if train and not math.isnan(waiting) else None,
             }
             for entry, train, waiting, total in of_epochs
         ]

@@ -6,6 +6,7 @@ import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindaudio_ext.config import Config
+from mindaudio_ext.layers.attention import SelfAttention
 from mindaudio_ext.layers.rnn import RNN
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -87,7 +88,7 @@ class Muon(Optimizer):
     Args:
         parameters: to be updated.
         matrices: names of those that are matrices, and how many of the same size are on top of each other in each.
-        weight_decay: L2 penalty.
+        weight_decay: L2 penalty; of a matrix this times the rate goes away at each step, whatever its gradient.
         momentum: share of the velocity that is kept.
     """
 
@@ -120,7 +121,7 @@ class Muon(Optimizer):
         for (n_parts, rows, columns), members in self.groups:
             updates = []
             for place, number in members:
-                gradient = self._penalised(gradients[place] * factor, self.parameters[place])
+                gradient = gradients[place] * factor
                 velocity = self.velocities[number]
                 moving = self.momentum * velocity + (1 - self.momentum) * gradient
                 ops.assign(velocity, moving)
@@ -129,7 +130,8 @@ class Muon(Optimizer):
             steps = self._orthogonal(ops.concat(updates)) * (0.2 * max(rows, columns) ** 0.5 * rate)
             for i in range(len(members)):
                 step = steps[i * n_parts : (i + 1) * n_parts].reshape(n_parts * rows, columns)
-                ops.assign_sub(self.parameters[members[i][0]], step)
+                parameter = self.parameters[members[i][0]]
+                ops.assign_sub(parameter, step + rate * self.weight_decay * parameter)
 
     def _orthogonal(self, x: Tensor) -> Tensor:
         """Brings the singular values of matrices [M, rows, columns] near 1, whatever they are."""
@@ -144,11 +146,13 @@ class Muon(Optimizer):
 
 
 def matrices_of(model: nn.Cell) -> dict[str, int]:
-    """Finds the matrices of dense layers and RNNs; a gate's is one of its own."""
+    """Finds the matrices of dense layers and of our RNNs: a gate's, a query's, key's or value's is one of its own."""
     found = {}
-    for _, cell in model.cells_and_names():
-        if isinstance(cell, nn.Dense):
-            found[cell.weight.name] = 1
+    for _, cell in model.cells_and_names():  # an attention comes before its dense layers
+        if isinstance(cell, SelfAttention):
+            found[cell.in_proj.weight.name] = 3
+        elif isinstance(cell, nn.Dense):
+            found.setdefault(cell.weight.name, 1)
         elif isinstance(cell, RNN):
             for parameter in cell.get_parameters():
                 if parameter.ndim == 2:

@@ -38,7 +38,7 @@ class TrainStep:
 
     Args:
         config: of the optimizer, the loss, and how gradients are computed.
-        model: mixture [B, T] -> estimates [B, C, T]; its recomputation is set here.
+        model: mixture [B, T] -> estimates [B, C, T].
         average: of loss and gradients over the ranks, each of which has its share of the batch; None for one.
 
     Attributes:

@@ -38,6 +38,8 @@ def test_memory_is_as_measured(row, recompute):
 def test_memory_of_what_was_not_measured():
     assert expected_memory(load_config(BASE, None, ["separator=tcn"]), 2) is None
     assert expected_memory(load_config(BASE, None, ["device_target=Ascend"]), 2) is None
+    assert expected_memory(load_config(BASE, None, ["separator_conf.rnn_type=GRU"]), 2) is None
+    assert expected_memory(load_config(BASE, None, ["mixed_precision=true"]), 2) is None
 
 
 def test_free_memory(tmp_path, monkeypatch):

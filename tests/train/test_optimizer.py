@@ -5,6 +5,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn
 from separators.golden import Adam as PublishedAdam
 
+from mindaudio_ext.layers.attention import SelfAttention
 from mindaudio_ext.layers.dense import dense
 from mindaudio_ext.layers.rnn import RNN
 from mindaudio_ext.train.optimizer import SGD, Adam, Muon, matrices_of
@@ -95,7 +96,15 @@ def test_muon_keeps_momentum_and_looks_ahead():
     assert np.count_nonzero(first) == 4
 
 
+def test_muon_lets_weights_decay_by_themselves():
+    ours = [Parameter(Tensor(np.ones((2, 2), np.float32)), name="square")]
+    optimizer = Muon(ours, {"square": 1}, weight_decay=0.1, momentum=0.5)
+    update(optimizer, [np.zeros((2, 2), np.float32)], rate=0.5)
+    assert np.abs(ours[0].asnumpy() - 0.95).max() < 1e-6
+
+
 def test_matrices_of_a_model():
-    model = nn.CellList([dense(3, 5), RNN("GRU", 3, 2, bidirectional=False), nn.LayerNorm((5,))])
-    assert sorted(matrices_of(model).values()) == [1, 3, 3]
+    cells = [dense(3, 5), RNN("GRU", 3, 2, bidirectional=False), nn.LayerNorm((5,)), SelfAttention(4, 2)]
+    model = nn.CellList(cells)
+    assert sorted(matrices_of(model).values()) == [1, 1, 3, 3, 3]
     assert all(model.parameters_dict()[name].ndim == 2 for name in matrices_of(model))

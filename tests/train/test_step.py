@@ -110,7 +110,7 @@ SIZES = "separator_conf.hidden_size=5 separator_conf.chunk_size=10 separator_con
         f"dprnn {SIZES} separator_conf.bottleneck_size=6 separator_conf.rnn_layers=2 separator_conf.dropout=0.2",
         f"dptnet {SIZES} separator_conf.dropout=0.2",
         "tcn separator_conf.bottleneck_size=6 separator_conf.hidden_size=5 separator_conf.skip_size=4 "
-        "separator_conf.n_blocks=2 separator_conf.n_repeats=1",
+        "separator_conf.n_blocks=2 separator_conf.n_repeats=2",
     ],
     ids=lambda options: options.split()[0],
 )
