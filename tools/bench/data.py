@@ -19,11 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mindaudio_ext.config import Config, load_config
-from mindaudio_ext.data.audio import write_wav
-from mindaudio_ext.data.kaldi_dir import write_data_dir
-
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # measures this checkout, whichever is installed
+
+from mindaudio_ext.config import Config, load_config  # noqa: E402
+from mindaudio_ext.data.audio import write_wav  # noqa: E402
+from mindaudio_ext.data.kaldi_dir import write_data_dir  # noqa: E402
+
 RATE = 8000  # Hz
 SOURCES = 2
 SHORTEST, LONGEST = 3.0, 14.0  # seconds of a mixture
