@@ -121,7 +121,7 @@ read_config "$config_path" --set="$devices" --set="$train_args" --trained "$expd
 # The last of them is never empty: $( ) drops empty lines at the end.
 read_config "$resolved" --print train_set valid_set test_sets dump_dir corpus_dir model_path train_name \
     test_name cal_sdr export_segment device_target num_spks sample_rate export_batch export_targets \
-    decode_checkpoint export_utterances cal_pesq reference_protocol >"$work/values"
+    decode_checkpoint export_utterances cal_pesq reference_protocol shifts >"$work/values"
 mapfile -t values <"$work/values"
 train_set=${values[0]} valid_set=${values[1]} dump_dir=${values[3]} corpus_dir=${values[4]}
 read -r -a test_sets <<<"${values[2]}"
@@ -130,7 +130,7 @@ device_target=${values[10]} num_spks=${values[11]} sample_rate=${values[12]}
 read -r -a export_segments <<<"${values[9]}"
 read -r -a export_targets <<<"${values[14]}"
 export_batch=${values[13]} decode_checkpoint=${values[15]} export_utterances=${values[16]}
-cal_pesq=${values[17]} reference_protocol=${values[18]}
+cal_pesq=${values[17]} reference_protocol=${values[18]} shifts=${values[19]}
 model_path=${model_path:-${values[5]}}
 data=$recipe/data
 dump=${dump_dir:-dump}
@@ -204,8 +204,8 @@ if in_stage 3 "decode"; then
         stage_reads "$checkpoint, $data/$set"
         stage_writes "$expdir/separated_$set"
         run_stage python -m mindaudio_ext.bin.decode --expdir "$expdir" --data "$data/$set" "${checkpoint_option[@]}" \
-            --device_target "$device_target" --reference_protocol "$reference_protocol" --nj "$nj" --ngpu "$ngpu" \
-            --allow_pipes "$allow_pipes" "${debug_flag[@]}"
+            --device_target "$device_target" --reference_protocol "$reference_protocol" --shifts "$shifts" \
+            --nj "$nj" --ngpu "$ngpu" --allow_pipes "$allow_pipes" "${debug_flag[@]}"
     done
     stage_done
 fi

@@ -71,6 +71,7 @@ class Config:
     speed_perturb: float = _key(low=0, high=0.2)
     accum_steps: int = _key(low=1)
     init_from: str | None = _key()
+    init_blocks: tuple[int, ...] = _key(low=0)
     recompute: bool = _key()
     mixed_precision: bool = _key()
     si_snr_clamp: float | None = _key()
@@ -92,6 +93,7 @@ class Config:
     examples_every: int = _key(low=0)
     decode_checkpoint: str = _key(choices=("best", "average"))
     model_path: str | None = _key()
+    shifts: int = _key(low=1, high=100)
     cal_sdr: bool = _key()
     cal_pesq: bool = _key()
     reference_protocol: bool = _key()
@@ -191,11 +193,11 @@ _OPTIONS_OF = {"separator_conf": "separator", "scheduler_conf": "scheduler", "mo
 # Keys that came later, and what the configs of older experiments mean without them.
 _BEFORE = {
     "model": "tasnet", "dynamic_mixing": False, "speed_perturb": 0.0, "save_every": 200, "accum_steps": 1,
-    "init_from": None, "recompute": False, "mixed_precision": False, "si_snr_clamp": None, "early_stop": None,
-    "ema_decay": 0.0, "average_best": 1, "max_skipped": 20, "explosion_margin": 10.0, "max_rollbacks": 3,
-    "examples_every": 0, "decode_checkpoint": "best", "export_batch": 1, "export_targets": ["host", "ascend"],
-    "export_utterances": 20,
-    "cal_pesq": False, "reference_protocol": True,
+    "init_from": None, "init_blocks": [], "recompute": False, "mixed_precision": False, "si_snr_clamp": None,
+    "early_stop": None, "ema_decay": 0.0, "average_best": 1, "max_skipped": 20, "explosion_margin": 10.0,
+    "max_rollbacks": 3, "examples_every": 0, "decode_checkpoint": "best", "export_batch": 1,
+    "export_targets": ["host", "ascend"], "export_utterances": 20, "shifts": 1, "cal_pesq": False,
+    "reference_protocol": True,
 }  # fmt: skip
 _FOLDER_NAME = re.compile(r"\w[\w.-]*")
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -257,9 +259,9 @@ def save_config(config: Config, path: str | os.PathLike) -> None:
 # What a finished part of a training does not depend on, and so may be changed afterwards.
 FREE_KEYS = {
     "epochs", "cv_maxlen", "test_sets", "train_name", "test_name", "corpus_dir", "dump_dir", "log_interval",
-    "save_every", "early_stop", "max_rollbacks", "examples_every", "decode_checkpoint", "model_path", "cal_sdr",
-    "cal_pesq", "reference_protocol", "export_segment", "export_batch", "export_targets", "export_utterances",
-    "device_target", "device_id",
+    "save_every", "early_stop", "max_rollbacks", "examples_every", "decode_checkpoint", "model_path", "shifts",
+    "cal_sdr", "cal_pesq", "reference_protocol", "export_segment", "export_batch", "export_targets",
+    "export_utterances", "device_target", "device_id",
 }  # fmt: skip
 
 
@@ -478,6 +480,8 @@ def _check_together(merged: Mapping[str, _Entry]) -> None:
     batch_size, accum_steps = merged["batch_size"].value, merged["accum_steps"].value
     if batch_size % accum_steps:
         raise InputError(f"{merged['accum_steps'].where}: must divide batch_size ({batch_size}), got {accum_steps}")
+    if merged["init_blocks"].value and merged["init_from"].value is None:
+        raise InputError(f"{merged['init_blocks'].where}: says what is made of init_from, and that is null")
     if merged["decode_checkpoint"].value == "average" and merged["average_best"].value == 1:
         raise InputError(f"{merged['decode_checkpoint'].where}: there is no average while average_best is 1")
     if stride is not None and stride > kernel_size:
@@ -514,6 +518,8 @@ def _convert(value: Any, hint: Any, limits: Limits, where: str) -> Any:
         return value
     if typing.get_origin(hint) is typing.Literal:
         return _choose(value, typing.get_args(hint), where)
+    if hint == tuple[int, ...]:
+        return tuple(_whole_numbers(value, limits, where))
     if typing.get_origin(hint) is tuple:
         return _several(value, typing.get_args(hint)[0], limits, where)
     if hint == list[int]:

@@ -34,7 +34,7 @@ while (($#)); do
     case $1 in
         --out) if [[ $2 == *.yaml ]]; then : >"$2"; else mkdir -p "$2"; : >"$2/manifest.json"; fi ;;
         --print) printf '%s\n' train dev 'test other' dump "${STUB_CORPUS-}" '' '' trial false '4.0 2.0' CPU 2 8000 3 \
-            'host onnx' best 20 false true ;;
+            'host onnx' best 20 false true 3 ;;
         *.bin.train) kind=train ;; *.bin.decode) kind=decode ;; *.bin.score) kind=score ;;
         --expdir) exp=$2 ;;
         --data) data=$2 ;;
@@ -214,6 +214,7 @@ def test_engine_runs_all_stages_and_ends_with_the_table(engine, root):
     assert f"'--expdir' '{exp}' '--data' '{data}/test' '{data}/other' '--nj' '2'" in log
     assert "'--export_segment' '4.0' '2.0' '--export_batch' '3' '--export_targets' 'host' 'onnx'" in log
     assert "'--cal_sdr' 'false' '--cal_pesq' 'false' '--reference_protocol' 'true'" in log
+    assert "'--reference_protocol' 'true' '--shifts' '3'" in log
     assert "the table" in result.stdout
     for stage in range(6):
         assert f"stage {stage} done in " in result.stdout

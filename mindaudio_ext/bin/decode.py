@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mindaudio_ext.bin.options import add_allow_pipes
+from mindaudio_ext.bin.options import add_allow_pipes, add_shifts
 from mindaudio_ext.config import Config
 from mindaudio_ext.data.windows import make_windows, windows_dir
 from mindaudio_ext.decode.decode_set import CORES_A_PROCESS, decode_set
@@ -18,6 +18,8 @@ from mindaudio_ext.errors import command
 def _run(args: argparse.Namespace) -> None:
     config = read_experiment(args.expdir)
     config = dataclasses.replace(config, device_target=args.device_target or config.device_target)
+    if args.shifts is not None:
+        config = dataclasses.replace(config, shifts=args.shifts)
     if args.reference_protocol:
         config = dataclasses.replace(config, reference_protocol=args.reference_protocol == "true")
     for data in (args.data, *_windows(args, config)):
@@ -26,6 +28,7 @@ def _run(args: argparse.Namespace) -> None:
             data,
             model_path=args.model_path,
             device_target=args.device_target,
+            shifts=args.shifts,
             nj=args.nj,
             ngpu=args.ngpu,
             allow_pipes=args.allow_pipes == "true",
@@ -58,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model_path", type=Path, help="checkpoint; default: the config's model_path, or else checkpoints/best.ckpt"
     )
     parser.add_argument("--device_target", choices=("CPU", "Ascend"), help="default: what the config says")
+    add_shifts(parser)
     parser.add_argument(
         "--reference_protocol", choices=("true", "false"), help="4 s windows too; default: what the config says"
     )

@@ -11,3 +11,13 @@ def add_allow_pipes(parser: argparse.ArgumentParser) -> None:
         default="false",
         help="run the commands that scp files hold, such as 'flac -dc x.flac |' (%(default)s)",
     )
+
+
+def add_shifts(parser: argparse.ArgumentParser) -> None:
+    """Adds `--shifts` to a command that separates."""
+    parser.add_argument(
+        "--shifts",
+        type=int,
+        metavar="N",
+        help="separate N times, each time a little later, and take the mean; 1 is the fastest; default: the config's",
+    )

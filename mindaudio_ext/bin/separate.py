@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mindaudio_ext.bin.options import add_shifts
 from mindaudio_ext.decode.chunking import Chunking
 from mindaudio_ext.errors import InputError, command, one_line
 from mindaudio_ext.registry import list_separators
@@ -48,7 +49,7 @@ def _run(args: argparse.Namespace) -> None:
     readable = [one for one in inputs if _is_readable(one, args.channel)]  # before the model is loaded: that takes long
     n_failed = len(errors) + len(inputs) - len(readable)
     if readable:
-        separator = Separator.from_expdir(expdir, checkpoint, device_target=args.device_target)
+        separator = Separator.from_expdir(expdir, checkpoint, device_target=args.device_target, shifts=args.shifts)
         n_failed += sum(not _separate(separator, one, args, chunking) for one in readable)
     if n_failed:
         sys.exit(2)
@@ -128,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model_path", type=Path, metavar="CKPT", help="another checkpoint than the experiment's checkpoints/best.ckpt"
     )
     parser.add_argument("--device_target", choices=("CPU", "Ascend"), help="default: what the model was trained on")
+    add_shifts(parser)
     long_form = parser.add_argument_group("long recordings")
     for option, kind, unit, text in (
         ("longest_whole", float, "S", "what is longer goes in chunks, seconds"),

@@ -36,6 +36,7 @@ class Model:
     digest: str
     device_target: str
     num_threads: int | None
+    shifts: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +87,7 @@ def decode_set(
     *,
     model_path: str | os.PathLike | None = None,
     device_target: str | None = None,
+    shifts: int | None = None,
     nj: int = 1,
     ngpu: int = 1,
     allow_pipes: bool = False,
@@ -100,6 +102,7 @@ def decode_set(
         data_dir: its last part names the set.
         model_path: a checkpoint; see `Separator.from_expdir`.
         device_target: instead of the config's.
+        shifts: instead of the config's.
         nj: processes at most on a CPU; each gets `CORES_A_PROCESS` cores or more.
         ngpu: devices, when they are none; a process for each, the first on the config's `device_id`.
         allow_pipes: run the commands in `wav.scp`.
@@ -111,11 +114,14 @@ def decode_set(
     config = read_experiment(expdir)
     if device_target:
         config = dataclasses.replace(config, device_target=device_target)
+    if shifts is not None:
+        config = dataclasses.replace(config, shifts=shifts)
     checkpoint = find_checkpoint(expdir, config, model_path)
     data = read_data_dir(data_dir, allow_pipes=allow_pipes)
     out = Path(os.path.abspath(expdir)) / f"separated_{os.path.basename(os.path.abspath(data_dir))}"
     processes, num_threads = _share_cores(nj, ngpu, config)
-    model = Model(Path(expdir), checkpoint, _digest(config, checkpoint), config.device_target, num_threads)
+    digest = _digest(config, checkpoint)
+    model = Model(Path(expdir), checkpoint, digest, config.device_target, num_threads, config.shifts)
     jobs = [
         Job(entry, _wav_paths(out, entry.key, config.num_spks), model, config.sample_rate) for entry in data.entries()
     ]
@@ -170,6 +176,7 @@ def _load(model: Model) -> Separator:
         device_target=model.device_target,
         n_devices_on=worker_number(),
         num_threads=model.num_threads,
+        shifts=model.shifts,
     )
 
 
@@ -199,9 +206,8 @@ def _share_cores(nj: int, ngpu: int, config: Config) -> tuple[int, int | None]:
 def _digest(config: Config, checkpoint: Path) -> str:
     """A digest of all that the estimates depend on, but for the mixtures."""
     names = ("model", "model_conf", "separator", "separator_conf", "num_spks", "n_filters", "kernel_size", "stride")
-    values = {
-        name: getattr(config, name) for name in (*names, "encoder_activation", "mask_activation", "device_target")
-    }
+    names = (*names, "encoder_activation", "mask_activation", "shifts", "device_target")
+    values = {name: getattr(config, name) for name in names}
     text = json.dumps(values, sort_keys=True) + sha256_of(checkpoint)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -33,12 +33,12 @@ def note_decoding(separated_dir: Path, decoded: Decoded, config: Config, *, mult
 
 
 def count_for(config: Config) -> float:
-    """Gives the multiply-adds of a config's model for a second of audio, counted over 4 s."""
+    """Gives the multiply-adds of a config's model for a second of audio, with all shifts, counted over 4 s."""
     from mindaudio_ext.models.cost import count_multiply_adds
     from mindaudio_ext.models.tasnet import build_model
 
     n_samples = max(COUNTED_SECONDS * config.sample_rate, config.kernel_size)
-    return count_multiply_adds(build_model(config), n_samples) * config.sample_rate / n_samples
+    return config.shifts * count_multiply_adds(build_model(config), n_samples) * config.sample_rate / n_samples
 
 
 def describe_device(target: str) -> str:

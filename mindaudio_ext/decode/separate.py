@@ -14,6 +14,7 @@ from mindaudio_ext.data.audio import FULL_SCALE
 from mindaudio_ext.decode.chunking import Chunking
 from mindaudio_ext.decode.long_form import Join, separate_blocks
 from mindaudio_ext.decode.recording import of_length, require_channel, resampled, to_mono
+from mindaudio_ext.decode.shifts import mean_over_shifts, step_of
 from mindaudio_ext.device import set_up_device
 from mindaudio_ext.errors import InputError
 
@@ -34,16 +35,26 @@ class Separator:
     Args:
         model: its parameters are loaded.
         config: what the model was built from.
+        shifts: how often a mixture is separated, each time a little later; None for the config's.
+
+    Raises:
+        InputError: there are fewer shifts than 1.
 
     Attributes:
         model, config: as given.
         checkpoint: where the parameters are from; None when unknown.
+        shifts: how often a mixture is separated.
     """
 
-    def __init__(self, model: "TasNet", config: Config, checkpoint: Path | None = None) -> None:
+    def __init__(
+        self, model: "TasNet", config: Config, checkpoint: Path | None = None, shifts: int | None = None
+    ) -> None:
         from mindaudio_ext.models.whole import Batch, WholeUtterance
 
         self.model, self.config, self.checkpoint = model, config, checkpoint
+        self.shifts = config.shifts if shifts is None else shifts
+        if self.shifts < 1:
+            raise InputError(f"shifts: must be at least 1, got {self.shifts}")
         self._whole, self._batch = WholeUtterance(model), Batch(model)
 
     @classmethod
@@ -53,10 +64,11 @@ class Separator:
         *,
         device_target: str | None = None,
         num_threads: int | None = None,
+        shifts: int | None = None,
     ) -> "Separator":
         """Loads what `find_model` finds; the rest is as in `from_expdir`."""
         expdir, checkpoint = find_model(model)
-        return cls.from_expdir(expdir, checkpoint, device_target=device_target, num_threads=num_threads)
+        return cls.from_expdir(expdir, checkpoint, device_target=device_target, num_threads=num_threads, shifts=shifts)
 
     @classmethod
     def from_expdir(
@@ -67,6 +79,7 @@ class Separator:
         device_target: str | None = None,
         n_devices_on: int = 0,
         num_threads: int | None = None,
+        shifts: int | None = None,
     ) -> "Separator":
         """Loads the model of an experiment and sets up its device.
 
@@ -76,6 +89,7 @@ class Separator:
             device_target: instead of the config's.
             n_devices_on: how far the card is after the config's `device_id`.
             num_threads: CPU threads; None leaves them to MindSpore.
+            shifts: as for the class.
 
         Raises:
             InputError: there is no model, its files do not belong together, or the device is not there.
@@ -88,7 +102,7 @@ class Separator:
 
         model = build_model(config)
         load_parameters(model, checkpoint)
-        return cls(model, config, checkpoint)
+        return cls(model, config, checkpoint, shifts)
 
     @functools.cached_property
     def streaming_model(self) -> "StreamingModel":
@@ -161,12 +175,7 @@ class Separator:
         """
 
         def separate(mixtures: np.ndarray) -> np.ndarray:
-            require_length(mixtures.shape[1], self.config, name=name)
-            if len(mixtures) == 1:
-                estimates = self._whole.separate(np.ascontiguousarray(mixtures[0], np.float32))[None]
-            else:
-                estimates = self._batch.separate(mixtures)  # [B, C, T]
-            self._require_finite(estimates, name)
+            estimates = self._estimate(mixtures, name)
             return np.stack([fit_level(estimates=e, mixture=mixture) for e, mixture in zip(estimates, mixtures)])
 
         rate = self.config.sample_rate
@@ -175,14 +184,22 @@ class Separator:
 
     def estimate(self, mixture: np.ndarray, *, name: str = "mixture") -> np.ndarray:
         """Gives the model's own output [C, T], the level of which is arbitrary; the rest is as in `__call__`."""
-        require_length(len(mixture), self.config, name=name)
-        estimates = self._whole.separate(np.ascontiguousarray(mixture, np.float32))  # [C, T]
-        self._require_finite(estimates, name)
-        return estimates
+        return self._estimate(mixture[None], name)[0]
 
-    def _require_finite(self, estimates: np.ndarray, name: str) -> None:
-        if not np.isfinite(estimates).all():
-            raise InputError(f"{name}: the model {self.checkpoint or ''} gives NaN or infinity; train it again")
+    def _estimate(self, mixtures: np.ndarray, name: str) -> np.ndarray:
+        """Gives the mean over the shifts, [B, C, T]; a mixture by itself shares its graph with all lengths."""
+        require_length(mixtures.shape[1], self.config, name=name)
+
+        def separate(shifted: np.ndarray) -> np.ndarray:
+            shifted = np.ascontiguousarray(shifted, np.float32)
+            estimates = self._whole.separate(shifted[0])[None] if len(shifted) == 1 else self._batch.separate(shifted)
+            if not np.isfinite(estimates).all():
+                raise InputError(f"{name}: the model {self.checkpoint or ''} gives NaN or infinity; train it again")
+            return estimates
+
+        stride = self.config.stride or self.config.kernel_size // 2
+        step = step_of(self.shifts, stride=stride, sample_rate=self.config.sample_rate)
+        return mean_over_shifts(separate, mixtures, shifts=self.shifts, step=step)
 
 
 def find_model(model: str | os.PathLike | None = None) -> tuple[Path, Path | None]:

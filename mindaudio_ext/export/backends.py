@@ -169,7 +169,7 @@ def _checkpoint(kit: Kit, graph: Graph, mindir: Path, device_id: int) -> Run:
 
     if not kit.checkpoint.is_file() or sha256_of(kit.checkpoint) != kit.checkpoint_sha256:
         raise InputError(f"{kit.checkpoint}: the kit's checkpoint is gone or another one now; run stage 5 again")
-    separator = Separator.from_expdir(kit.folder.parent, kit.checkpoint, device_target="CPU")
+    separator = Separator.from_expdir(kit.folder.parent, kit.checkpoint, device_target="CPU", shifts=1)
     return lambda chunks: np.stack([separator.estimate(chunk) for chunk in chunks])
 
 

@@ -144,7 +144,7 @@ class _Export:
 
     def make(self) -> list[Exported]:
         """Writes and proves all graphs, then the manifest."""
-        model = Separator.from_expdir(self.folder.parent, self.checkpoint, device_target="CPU")
+        model = Separator.from_expdir(self.folder.parent, self.checkpoint, device_target="CPU", shifts=1)
         self.manifest.unlink(missing_ok=True)
         for pattern in ("*.mindir", "*.onnx", "parity.json"):
             for stale in self.folder.glob(pattern):

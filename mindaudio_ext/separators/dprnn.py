@@ -219,6 +219,12 @@ class DualPathBlock(nn.Cell):
         y = y if n_batch == 1 else self.swap(y.reshape(-1, n_batch, size * width))  # [B, S, K * F]
         return x + self.inter_norm(y.reshape(n_batch, n_chunks, size, width))  # [B, S, K, F]
 
+    def become_identity(self) -> None:
+        """Makes the block give its input; it learns from there on as any other."""
+        for norm in (self.intra_norm, self.inter_norm):
+            for parameter in norm.get_parameters():
+                parameter.set_data(ops.zeros_like(parameter))
+
     def resume(self, x: Tensor, rnn: Tensor, norms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Goes on with the next chunk of one signal, [1, 1, K, F]; the states are those of `DPRNN.resume`."""
         _, _, size, width = x.shape

@@ -19,7 +19,7 @@ from mindaudio_ext.config import Config, refuse_other_training, save_config
 from mindaudio_ext.data.dataset import TrainBatches
 from mindaudio_ext.data.mindrecord import Manifest, check_mindrecord
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.models.checkpoint import load_parameters, save_parameters
+from mindaudio_ext.models.checkpoint import load_deeper, load_parameters, save_parameters
 from mindaudio_ext.models.tasnet import build_model
 from mindaudio_ext.models.whole import WholeUtterance
 from mindaudio_ext.train.average import average_best
@@ -135,7 +135,10 @@ class Trainer:
         ms.set_seed(self.config.seed)
         model = build_model(self.config)
         if self.config.init_from and self.ranks.is_first:
-            load_parameters(model, self.config.init_from)
+            if self.config.init_blocks:
+                load_deeper(model, self.config.init_from, self.config.init_blocks)
+            else:
+                load_parameters(model, self.config.init_from)
         return model
 
     def _estimate(self) -> None:

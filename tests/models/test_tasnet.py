@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
@@ -9,7 +10,7 @@ from mindspore import Tensor
 from mindaudio_ext.config import load_config
 from mindaudio_ext.data.dataset import Batch
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.models.checkpoint import load_parameters, save_parameters
+from mindaudio_ext.models.checkpoint import load_deeper, load_parameters, save_parameters
 from mindaudio_ext.models.tasnet import build_model
 from mindaudio_ext.models.whole import WholeUtterance
 from mindaudio_ext.train.step import TrainStep
@@ -92,6 +93,49 @@ def test_flagship_configurations_build_and_step(name, parameters):
         if np.array_equal(before[parameter.name], parameter.asnumpy())
     ]
     assert still == []
+
+
+def test_half_a_checkpoint_is_loaded_in_float32(tmp_path):
+    model, other = tiny(), tiny()
+    save_parameters(model, tmp_path / "whole.ckpt")
+    save_parameters(model, tmp_path / "half.ckpt", half=True)
+    load_parameters(other, tmp_path / "half.ckpt")
+    for parameter, loaded in zip(model.get_parameters(), other.get_parameters()):
+        assert loaded.dtype == ms.float32
+        np.testing.assert_array_equal(loaded.asnumpy(), parameter.asnumpy().astype(np.float16).astype(np.float32))
+    whole, half = ((tmp_path / f"{name}.ckpt").stat().st_size for name in ("whole", "half"))
+    n_values = sum(parameter.size for parameter in model.get_parameters())
+    assert abs(whole - half - 2 * n_values) < 0.1 * n_values
+
+
+def test_a_deeper_model_begins_as_the_one_it_came_from(tmp_path):
+    mixture = Tensor(noise(2, 400))
+    model = tiny("separator_conf.n_blocks=2")
+    save_parameters(model, tmp_path / "two.ckpt")
+    deeper = tiny("separator_conf.n_blocks=4")
+    load_deeper(deeper, tmp_path / "two.ckpt", [0, 0, 1, 1])
+    np.testing.assert_array_equal(deeper(mixture).asnumpy(), model(mixture).asnumpy())
+    ours, theirs = ({p.name: p.asnumpy() for p in one.get_parameters()} for one in (deeper, model))
+    for place, number in enumerate([0, 0, 1, 1]):
+        for part in ("intra_rnn.weight_hh_l0", "inter_dense.weight"):
+            theirs_is = theirs[f"separator.blocks.{number}.{part}"]
+            np.testing.assert_array_equal(ours[f"separator.blocks.{place}.{part}"], theirs_is)
+        assert ours[f"separator.blocks.{place}.inter_norm.gamma"].any() == (place in (0, 2))
+
+
+@pytest.mark.parametrize(
+    ("conf", "order", "words"),
+    [
+        ("separator_conf.n_blocks=3", [0, 1], "names 2 blocks, the model has 3"),
+        ("separator_conf.n_blocks=2", [0, 2], r"p\.ckpt has no block 2, only 2 from 0 on"),
+        ("separator=rnn", [0], "this model has no blocks that can be added"),
+        ("separator_conf.n_blocks=2 n_filters=7", [0, 1], r"p\.ckpt: parameter .* has shape"),
+    ],
+)
+def test_blocks_that_cannot_be_added(conf, order, words, tmp_path):
+    save_parameters(tiny("separator_conf.n_blocks=2"), tmp_path / "p.ckpt")
+    with pytest.raises(InputError, match=words):
+        load_deeper(tiny(conf), tmp_path / "p.ckpt", order)
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "other shape", "extra"])

@@ -295,6 +295,10 @@ def test_a_training_begins_with_other_parameters(sets, whole, tmp_path):
     training = trainer(sets, tmp_path, f"epochs=1 init_from={source}")
     stored = tensors(source)
     assert all(np.array_equal(p.asnumpy(), stored[p.name]) for p in training.model.get_parameters())
+    added = trainer(
+        sets, tmp_path / "added", f"epochs=1 init_from={source} init_blocks=[0,0] separator_conf.n_blocks=2"
+    )
+    assert not added.model.separator.blocks[1].intra_norm.gamma.asnumpy().any()
     with pytest.raises(InputError, match=r"nothing.ckpt: no such checkpoint"):
         trainer(sets, tmp_path, "init_from=nothing.ckpt")
 
