@@ -33,6 +33,7 @@ class Limits:
     folder_name: bool = False
 
 
+MOST_SHIFTS = 16
 _LARGEST_SIZE = 65536  # of a layer, a filter, a batch: more is a slip of the finger
 
 
@@ -93,7 +94,7 @@ class Config:
     examples_every: int = _key(low=0)
     decode_checkpoint: str = _key(choices=("best", "average"))
     model_path: str | None = _key()
-    shifts: int = _key(low=1, high=100)
+    shifts: int = _key(low=1, high=MOST_SHIFTS)
     cal_sdr: bool = _key()
     cal_pesq: bool = _key()
     reference_protocol: bool = _key()
@@ -396,6 +397,9 @@ def _resolve(layers: Sequence[dict[str, _Entry]], base: Path) -> Config:
     scheduler_conf = _options(merged, "scheduler_conf", SCHEDULER_OPTIONS[scheduler], f"scheduler '{scheduler}'")
     model_conf = _options(merged, "model_conf", MODEL_OPTIONS[model], f"model '{model}'")
     _check_together(merged)
+    blocks, n_blocks = merged["init_blocks"], separator_conf.get("n_blocks")
+    if blocks.value and len(blocks.value) != n_blocks:
+        raise InputError(f"{blocks.where}: names {len(blocks.value)} blocks, separator_conf.n_blocks is {n_blocks}")
     if model != "tasnet":
         _check_mindaudio(merged, layers, model_conf)
     values = {key: entry.value for key, entry in merged.items() if key in _FIELDS}

@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from mindaudio_ext.errors import InputError
 
 
 @contextmanager
@@ -28,6 +31,27 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = str(path)
         temporary.unlink(missing_ok=True)
+        raise
+
+
+def require_new(folder: str | os.PathLike) -> None:
+    """Raises InputError when something of that name is there."""
+    if os.path.lexists(folder):
+        raise InputError(f"{folder}: is already there; give another name, or remove it")
+
+
+@contextmanager
+def new_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Gives a temporary folder beside `path` that takes its name at the end, or is removed on an error."""
+    path = Path(os.path.abspath(path))
+    temporary = path.with_name(f".tmp.{path.name}")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 

@@ -119,7 +119,8 @@ def _report(result: Result, kit: Kit, work: Work, what: str) -> None:
     )
     scores = kit.scores.get(name, {})
     same = scores.get("utterances") == result.n_utts  # another set may have this one's name
-    known = f"{scores['si_snri']:.2f} dB ({result.n_utts} utterances)" if same else "not known"
+    shifts = f", mean of {scores['shifts']} shifts" if "shifts" in scores else ""
+    known = f"{scores['si_snri']:.2f} dB ({result.n_utts} utterances{shifts})" if same else "not known"
     print(f"{name}: the checkpoint on whole utterances (stage 4): {known}")
     print(f"Average SISNR improvement: {round(result.si_snri, 2) + 0.0:.2f}")  # never -0.00
 

@@ -1,6 +1,7 @@
 """Makes a small copy of an experiment: what separating, scoring and exporting need, the parameters in float16.
 
-OUT gets config.yaml, model.json, history.jsonl and checkpoints/best.ckpt, in which is the checkpoint that is decoded.
+OUT gets config.yaml, model.json, history.jsonl and checkpoints/best.ckpt, in which is the checkpoint that is decoded;
+config.yaml says the shifts that are given.
 """
 
 import argparse
@@ -9,30 +10,34 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from mindaudio_ext.bin.options import add_shifts
 from mindaudio_ext.config import save_config
 from mindaudio_ext.decode.separate import Separator
-from mindaudio_ext.errors import InputError, command
+from mindaudio_ext.errors import command
+from mindaudio_ext.files import new_folder, require_new
 
 
 def _run(args: argparse.Namespace) -> None:
-    if args.out.exists():
-        raise InputError(f"{args.out}: is already there; nothing was written")
-    separator = Separator.from_expdir(args.expdir, args.model_path, device_target="CPU")
+    require_new(args.out)
+    separator = Separator.from_expdir(args.expdir, args.model_path, device_target="CPU", shifts=args.shifts)
     from mindaudio_ext.models.checkpoint import save_parameters
 
-    begun_with = separator.config.init_from  # a path of one machine: its name is kept
+    begun_with = separator.config.init_from  # like the folders below a path of one machine; its name is kept
     config = dataclasses.replace(
         separator.config,
+        init_from=begun_with and Path(begun_with).name,
+        corpus_dir=None,
+        dump_dir="dump",
         model_path=None,
         decode_checkpoint="best",
-        init_from=begun_with and Path(begun_with).name,
-        shifts=args.shifts or separator.config.shifts,
+        shifts=separator.shifts,
     )
-    save_parameters(separator.model, args.out / "checkpoints" / "best.ckpt", half=True)
-    for name in ("model.json", "history.jsonl"):
-        if (args.expdir / name).is_file():
-            shutil.copyfile(args.expdir / name, args.out / name)
-    save_config(config, args.out / "config.yaml")
+    with new_folder(args.out) as folder:
+        save_parameters(separator.model, folder / "checkpoints" / "best.ckpt", half=True)
+        for name in ("model.json", "history.jsonl"):
+            if (args.expdir / name).is_file():
+                shutil.copyfile(args.expdir / name, folder / name)
+        save_config(config, folder / "config.yaml")
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
     print(f"{args.out}: {size / 1e6:.1f} MB, of {separator.checkpoint}")
 
@@ -44,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("expdir", type=Path, metavar="EXPDIR", help="the experiment, with config.yaml and checkpoints/")
     parser.add_argument("out", type=Path, metavar="OUT", help="a folder that is made; its name is the model's")
     parser.add_argument("--model_path", type=Path, metavar="CKPT", help="another checkpoint than the experiment's best")
-    parser.add_argument("--shifts", type=int, metavar="N", help="what the copy's config says; default: as there")
+    add_shifts(parser)
     return parser
 
 

@@ -38,6 +38,8 @@ def _run(args: argparse.Namespace) -> None:
 
     if args.stream is not None and not args.stream > 0:
         raise InputError(f"--stream: must be above 0 ms, got {args.stream:g}")
+    if args.stream is not None and args.shifts is not None:
+        raise InputError("--shifts: a stream is separated once; leave it out with --stream")
     chunking = Chunking(args.longest_whole, args.chunk, args.overlap, args.chunk_batch)
     expdir, checkpoint = find_model(args.model)
     config = read_experiment(expdir)

@@ -1,10 +1,7 @@
 """Experiments made of parameters from elsewhere, and the parameters of an experiment."""
 
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ from mindspore import Tensor, nn
 
 from mindaudio_ext.config import Config, make_config, read_resolved, save_config
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.files import write_text
+from mindaudio_ext.files import new_folder, require_new, write_text
 from mindaudio_ext.models.checkpoint import load_parameters, save_parameters
 from mindaudio_ext.models.tasnet import build_model
 
@@ -41,14 +38,13 @@ def write_experiment(
     Raises:
         InputError: `out` is there, the config is wrong, or the parameters are not those of its model.
     """
-    if os.path.lexists(out):
-        raise InputError(f"{out}: is already there; give another name, or remove it")
+    require_new(out)
     config = make_config(values, source)
     model = build_model(config)
     fill(model, parameters, source=source, zeros=zeros)
     n_parameters = sum(parameter.size for parameter in model.trainable_params())
     facts = {"parameters": n_parameters, "converted_from": Path(source).name}
-    with _whole_folder(out) as folder:
+    with new_folder(out) as folder:
         save_config(config, folder / "config.yaml")
         save_parameters(model, folder / "checkpoints" / "best.ckpt")
         write_text(folder / "model.json", json.dumps(facts, indent=1) + "\n")
@@ -97,18 +93,3 @@ def read_experiment(expdir: Path) -> tuple[Config, dict[str, np.ndarray]]:
     model = build_model(config)
     load_parameters(model, config.model_path or expdir / "checkpoints" / "best.ckpt")
     return config, {parameter.name: parameter.asnumpy() for parameter in model.get_parameters()}
-
-
-@contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """Gives a temporary folder beside `out` that takes its name at the end, or is removed on an error."""
-    out = Path(os.path.abspath(out))
-    temporary = out.with_name(f".tmp.{out.name}")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        temporary.rename(out)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise

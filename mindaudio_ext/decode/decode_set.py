@@ -206,8 +206,10 @@ def _share_cores(nj: int, ngpu: int, config: Config) -> tuple[int, int | None]:
 def _digest(config: Config, checkpoint: Path) -> str:
     """A digest of all that the estimates depend on, but for the mixtures."""
     names = ("model", "model_conf", "separator", "separator_conf", "num_spks", "n_filters", "kernel_size", "stride")
-    names = (*names, "encoder_activation", "mask_activation", "shifts", "device_target")
+    names = (*names, "encoder_activation", "mask_activation", "device_target")
     values = {name: getattr(config, name) for name in names}
+    if config.shifts > 1:  # what was separated before there were any is kept
+        values["shifts"] = config.shifts
     text = json.dumps(values, sort_keys=True) + sha256_of(checkpoint)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -251,6 +253,7 @@ def _read_journal(out: Path, digest: str) -> dict[str, Made]:
 
 def _write_journal(out: Path, model: Model, made: dict[str, Made]) -> None:
     head = {"model": model.digest, "checkpoint": model.checkpoint.name, "sha256": sha256_of(model.checkpoint)}
+    head["shifts"] = model.shifts
     lines = [_journal_line(made[key]) for key in sorted(made)]
     write_text(out / JOURNAL, json.dumps(head) + "\n" + "".join(lines))
 

@@ -28,6 +28,7 @@ def note_decoding(separated_dir: Path, decoded: Decoded, config: Config, *, mult
         "peak_memory": decoded.peak_memory,
         "device": describe_device(config.device_target),
         "multiply_adds_per_second": multiply_adds,
+        "shifts": config.shifts,
     }
     write_text(separated_dir / NOTES, json.dumps(values) + "\n")
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindaudio_ext.config import Config, read_resolved
+from mindaudio_ext.config import MOST_SHIFTS, Config, read_resolved
 from mindaudio_ext.data.audio import FULL_SCALE
 from mindaudio_ext.decode.chunking import Chunking
 from mindaudio_ext.decode.long_form import Join, separate_blocks
 from mindaudio_ext.decode.recording import of_length, require_channel, resampled, to_mono
-from mindaudio_ext.decode.shifts import mean_over_shifts, step_of
+from mindaudio_ext.decode.shifts import mean_over_shifts, starts_of
 from mindaudio_ext.device import set_up_device
 from mindaudio_ext.errors import InputError
 
@@ -38,7 +38,7 @@ class Separator:
         shifts: how often a mixture is separated, each time a little later; None for the config's.
 
     Raises:
-        InputError: there are fewer shifts than 1.
+        InputError: the shifts are not 1 to 16.
 
     Attributes:
         model, config: as given.
@@ -53,8 +53,8 @@ class Separator:
 
         self.model, self.config, self.checkpoint = model, config, checkpoint
         self.shifts = config.shifts if shifts is None else shifts
-        if self.shifts < 1:
-            raise InputError(f"shifts: must be at least 1, got {self.shifts}")
+        if not 1 <= self.shifts <= MOST_SHIFTS:
+            raise InputError(f"shifts: must be 1 to {MOST_SHIFTS}, got {self.shifts}")
         self._whole, self._batch = WholeUtterance(model), Batch(model)
 
     @classmethod
@@ -183,7 +183,7 @@ class Separator:
         yield from separate_blocks(separate, blocks, sample_rate=rate, chunking=chunking, joins=joins)
 
     def estimate(self, mixture: np.ndarray, *, name: str = "mixture") -> np.ndarray:
-        """Gives the model's own output [C, T], the level of which is arbitrary; the rest is as in `__call__`."""
+        """Gives the mean of the model's outputs over the shifts, [C, T], at any level; the rest is as in `__call__`."""
         return self._estimate(mixture[None], name)[0]
 
     def _estimate(self, mixtures: np.ndarray, name: str) -> np.ndarray:
@@ -198,8 +198,8 @@ class Separator:
             return estimates
 
         stride = self.config.stride or self.config.kernel_size // 2
-        step = step_of(self.shifts, stride=stride, sample_rate=self.config.sample_rate)
-        return mean_over_shifts(separate, mixtures, shifts=self.shifts, step=step)
+        starts = starts_of(self.shifts, stride=stride, sample_rate=self.config.sample_rate)
+        return mean_over_shifts(separate, mixtures, starts)
 
 
 def find_model(model: str | os.PathLike | None = None) -> tuple[Path, Path | None]:

@@ -4,7 +4,7 @@ Défossez et al., "Music source separation in the waveform domain", 2019, which 
 ought to delay the estimates and no more, but filters and chunks begin on a grid, so each shift makes errors of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,11 +13,10 @@ from mindaudio_ext.metrics.permutation import best_permutation
 SPAN = 0.1  # seconds over which the shifts are spread
 
 
-def step_of(shifts: int, *, stride: int, sample_rate: int) -> int:
-    """Gives the samples between one shift and the next: also the parts of a stride that they leave are spread evenly.
+def starts_of(shifts: int, *, stride: int, sample_rate: int) -> list[int]:
+    """Gives the samples by which a mixture is delayed: spread over about `SPAN`, their rests over a stride.
 
-    >>> step = step_of(4, stride=16, sample_rate=8000)
-    >>> [shift * step for shift in range(4)], [shift * step % 16 for shift in range(4)]
+    >>> starts_of(4, stride=16, sample_rate=8000), [start % 16 for start in starts_of(4, stride=16, sample_rate=8000)]
     ([0, 196, 392, 588], [0, 4, 8, 12])
 
     Args:
@@ -25,34 +24,33 @@ def step_of(shifts: int, *, stride: int, sample_rate: int) -> int:
         stride: samples between two frames.
         sample_rate: Hz.
     """
-    frames = int(SPAN * sample_rate) // (shifts * stride)
-    return frames * stride + max(1, stride // shifts)
+    frames = max(1, int(SPAN * sample_rate) // (shifts * stride))
+    return [n * frames * stride + n * stride // shifts for n in range(shifts)]
 
 
 def mean_over_shifts(
-    separate: Callable[[np.ndarray], np.ndarray], mixtures: np.ndarray, *, shifts: int, step: int
+    separate: Callable[[np.ndarray], np.ndarray], mixtures: np.ndarray, starts: Sequence[int]
 ) -> np.ndarray:
-    """Separates mixtures once for each shift.
+    """Separates mixtures once for each shift, in a signal that has room for all of them.
 
     Args:
         separate: mixtures [B, T] -> estimates [B, C, T]. Called with one shape.
         mixtures: float32 [B, T].
-        shifts: how often, n; 1 separates the mixtures as they are.
-        step: samples between one shift and the next.
+        starts: samples of silence before the mixtures, rising; of [0] they are separated as they are.
 
     Returns:
         Estimates, float32 [B, C, T], the sources in the order that the first shift gave them.
     """
-    length, most = mixtures.shape[1], (shifts - 1) * step
+    length = mixtures.shape[1]
     total: np.ndarray | None = None
-    for shift in range(0, most + 1, step):
-        shifted = np.pad(mixtures, ((0, 0), (shift, most - shift)))
-        estimates = separate(shifted)[..., shift : shift + length]
+    for start in starts:
+        shifted = np.pad(mixtures, ((0, 0), (start, starts[-1] - start)))
+        estimates = separate(shifted)[..., start : start + length]
         if total is None:
             total = first = estimates
         else:
             total = total + np.stack([_ordered(one, like=other) for one, other in zip(estimates, first)])
-    return total / shifts
+    return total / len(starts)
 
 
 def _ordered(estimates: np.ndarray, *, like: np.ndarray) -> np.ndarray:

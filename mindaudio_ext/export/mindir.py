@@ -241,12 +241,15 @@ def _scores(expdir: Path, config: Config, checkpoint_sha256: str) -> dict[str, d
     for name in config.test_sets:
         try:
             with open(expdir / f"separated_{name}" / "made.jsonl", encoding="utf-8") as journal:
-                if json.loads(journal.readline())["sha256"] != checkpoint_sha256:
-                    continue
+                head = json.loads(journal.readline())
+            if head["sha256"] != checkpoint_sha256:
+                continue
             with open(expdir / f"scores_{name}.csv", encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
             mean = float(np.mean([float(row["si_snri"]) for row in rows]))
             scores[name] = {"utterances": len({row["key"] for row in rows}), "si_snri": round(mean, 6)}
+            if head.get("shifts", 1) > 1:
+                scores[name]["shifts"] = head["shifts"]
         except (OSError, ValueError, KeyError, TypeError):
             continue  # not scored, or by something else
     return scores

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import mindspore as ms
+import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from mindaudio_ext.errors import InputError
@@ -13,10 +14,27 @@ from mindaudio_ext.files import atomic_path
 
 
 def save_parameters(model: nn.Cell, path: str | os.PathLike, *, half: bool = False) -> None:
-    """Writes all parameters of a model as MindSpore's `.ckpt`, atomically and with a CRC; with `half` in float16."""
-    halves = [{"name": p.name, "data": p.astype(ms.float16)} for p in model.get_parameters()] if half else None
+    """Writes all parameters of a model as MindSpore's `.ckpt`, atomically and with a CRC.
+
+    Args:
+        model: what has them.
+        path: the file.
+        half: whether to write them in float16.
+
+    Raises:
+        InputError: float16 cannot hold a value.
+    """
+    halves = [{"name": p.name, "data": _in_half(p)} for p in model.get_parameters()] if half else None
     with atomic_path(path) as temporary:
         ms.save_checkpoint(halves or model, str(temporary), crc_check=True)
+
+
+def _in_half(parameter: Parameter) -> Tensor:
+    with np.errstate(over="ignore"):
+        values = parameter.asnumpy().astype(np.float16)
+    if not np.isfinite(values).all():
+        raise InputError(f"{parameter.name}: has a value that float16 cannot hold")
+    return Tensor(values)
 
 
 def load_parameters(model: nn.Cell, path: str | os.PathLike) -> None:
@@ -40,7 +58,8 @@ def load_deeper(model: nn.Cell, path: str | os.PathLike, order: Sequence[int]) -
         order: for each of the model's blocks the number of its block in the checkpoint, from 0.
 
     Raises:
-        InputError: as `load_parameters`, or the separator cannot, or the checkpoint has no such block.
+        InputError: as `load_parameters`, or the separator cannot, or `order` is not all of the
+            checkpoint's blocks in their order, each once or several times.
     """
     blocks = getattr(getattr(model, "separator", None), "blocks", ())
     if not all(hasattr(block, "become_identity") for block in blocks) or not len(blocks):
@@ -60,9 +79,8 @@ def load_deeper(model: nn.Cell, path: str | os.PathLike, order: Sequence[int]) -
             if number == int(block[2]):
                 copied = f"{block[1]}{place}{block[3]}"
                 ordered[copied] = Parameter(Tensor(value.asnumpy()), name=copied)
-    for number in order:
-        if number not in found:
-            raise InputError(f"init_blocks: {path} has no block {number}, only {len(found)} from 0 on")
+    if list(dict.fromkeys(order)) != sorted(found):
+        raise InputError(f"init_blocks: must have all blocks of {path}, 0 to {len(found) - 1}, in their order")
     _fill(model, ordered, path)
     for place, number in enumerate(order):
         if number in order[:place]:

@@ -225,12 +225,17 @@ def _decoding_facts(expdir: Path, sets: Sequence[str]) -> list[tuple[str, str]]:
                 f"RTF {seconds / audio:.3f} ({audio:.0f} s of audio in {seconds:.0f} s), peak memory "
                 f"{noted['peak_memory'] / 1e6:.0f} MB a process, on {noted['device']}"
             )
+            if noted.get("shifts", 1) > 1:
+                took += f", {noted['shifts']} shifts"
         except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
             raise InputError(f"{path}: not what stage 3 writes ({error!r}); run stage 3 again or remove it") from error
         facts.append((f"separating `{name}`", took))
     if multiply_adds is None:
         return facts
-    return [("multiply-adds", f"{multiply_adds / 1e9:.2f} G per second of audio, counted over 4 s"), *facts]
+    return [
+        ("multiply-adds", f"{multiply_adds / 1e9:.2f} G per second of audio, of all shifts, counted over 4 s"),
+        *facts,
+    ]
 
 
 def _version(package: str) -> str:

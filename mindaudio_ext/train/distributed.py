@@ -175,7 +175,7 @@ def agreed_config(config: Config, ranks: Ranks) -> Config:
     for key in mine.keys() - FREE_KEYS - {"seed"}:
         if mine[key] != first[key]:
             raise InputError(f"{key}: {mine[key]} on rank {ranks.rank}, {first[key]} on rank 0; expected the same")
-    return Config(**first | {"test_sets": tuple(first["test_sets"])})
+    return Config(**{key: tuple(v) if isinstance(getattr(config, key), tuple) else v for key, v in first.items()})
 
 
 def connect() -> Ranks:

@@ -257,7 +257,7 @@ class Trainer:
                 "(max_rollbacks): training ends. Begin anew with a lower lr or clip_norm"
                 + (f"; {self.experiment.best} has {place}" if best else "")
             )
-        source = self._initial_model()
+        source = self._initial_model() if best is None else build_model(self.config)
         if best is not None and self.ranks.is_first:
             load_parameters(source, self.experiment.best)
         self.step.restart(source)

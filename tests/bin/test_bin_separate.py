@@ -218,6 +218,10 @@ def test_wrong_use_is_told(expdir, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("mindaudio_ext.decode.separate.PRETRAINED", tmp_path / "pretrained")
     assert "needs files" in _refused(capsys, *model, *out)
     assert "needs files" in _refused(capsys, mix, *model)
+    assert "--shifts: invalid choice: 17" in _refused(capsys, mix, *model, *out, "--shifts", "17")
+    assert "--shifts: a stream is separated once" in _refused(
+        capsys, mix, *model, *out, "--shifts", "2", "--stream", "20"
+    )
     assert "no model is built in; name one with --model" in _refused(capsys, mix, *out)
     short = write_wav(tmp_path / "short.wav", SPEECH[:3])
     soundfile.write(tmp_path / "short.flac", SPEECH, RATE)

@@ -6,8 +6,23 @@ from tiny_experiment import RATE, files_of, make_experiment
 
 from mindaudio_ext.bin.pack import main
 from mindaudio_ext.decode.separate import Separator
+from mindaudio_ext.models.checkpoint import save_parameters
 
 WIDE = "separator_conf.hidden_size=64 init_from=elsewhere/first.ckpt"
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs the command, which must fail, and gives its one line."""
+
+    def run(*words):
+        with pytest.raises(SystemExit) as status:
+            main([str(word) for word in words])
+        error = capsys.readouterr().err
+        assert (status.value.code, error.count("\n")) == (2, 1)
+        return error
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +47,21 @@ def test_it_separates_alike_in_half_the_space(expdir, tmp_path, capsys):
     assert np.linalg.norm(estimates - expected) < 0.01 * np.linalg.norm(expected)
 
 
-def test_what_is_there_stays(expdir, tmp_path, capsys):
+def test_what_is_there_stays(expdir, tmp_path, refused):
     (tmp_path / "small").mkdir()
-    with pytest.raises(SystemExit) as exit_:
-        main([str(expdir), str(tmp_path / "small")])
-    assert exit_.value.code == 2
-    assert "small: is already there" in capsys.readouterr().err
+    assert "small: is already there" in refused(expdir, tmp_path / "small")
     assert not any((tmp_path / "small").iterdir())
+
+
+@pytest.mark.parametrize("shifts", ["0", "-1", "17"])
+def test_shifts_out_of_range_are_refused(expdir, tmp_path, refused, shifts):
+    assert "argument --shifts: invalid choice" in refused(expdir, tmp_path / "small", f"--shifts={shifts}")
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_float16_cannot_hold_is_named_and_nothing_is_left(tmp_path, refused):
+    model = make_experiment(tmp_path / "exp")
+    model.encoder.weight.set_data(model.encoder.weight + 70000)
+    save_parameters(model, tmp_path / "exp/checkpoints/best.ckpt")
+    assert "encoder.weight: has a value that float16 cannot hold" in refused(tmp_path / "exp", tmp_path / "small")
+    assert [path.name for path in tmp_path.iterdir()] == ["exp"]

@@ -231,6 +231,7 @@ def test_a_mixture_that_cannot_be_separated_is_named_in_one_line(fake, capsys, s
     [
         ({"--nj": "0"}, "--nj: must be at least 1"),
         ({"--ngpu": "0"}, "--ngpu: must be at least 1"),
+        ({"--shifts": "0"}, "argument --shifts: invalid choice: 0"),
         ({"--data": "nowhere"}, "nowhere: no such data directory"),
         ({"--expdir": "nowhere"}, "nowhere: no such experiment folder"),
         ({"--model_path": "nowhere.ckpt"}, "nowhere.ckpt: no such checkpoint"),

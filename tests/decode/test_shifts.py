@@ -6,8 +6,9 @@ from tiny_experiment import RATE, make_data, make_experiment
 
 from mindaudio_ext.bin.decode import main as decode
 from mindaudio_ext.bin.separate import main as separate
+from mindaudio_ext.decode.chunking import Chunking
 from mindaudio_ext.decode.separate import Separator
-from mindaudio_ext.decode.shifts import mean_over_shifts, step_of
+from mindaudio_ext.decode.shifts import mean_over_shifts, starts_of
 from mindaudio_ext.errors import InputError
 
 NOISE = np.random.default_rng(0).standard_normal((2, 2, 100)).astype(np.float32)  # [B, C, T]
@@ -16,7 +17,7 @@ MIXTURES = NOISE.sum(axis=1)
 
 def test_one_shift_is_the_function_itself():
     seen = []
-    estimates = mean_over_shifts(lambda x: seen.append(x) or NOISE, MIXTURES, shifts=1, step=7)
+    estimates = mean_over_shifts(lambda x: seen.append(x) or NOISE, MIXTURES, [0])
     np.testing.assert_array_equal(estimates, NOISE)
     assert len(seen) == 1
     np.testing.assert_array_equal(seen[0], MIXTURES)
@@ -33,7 +34,7 @@ def test_every_call_has_one_shape_and_errors_average_out():
         estimates = np.pad(NOISE, ((0, 0), (0, 0), (start, 30 - start)))
         return estimates + np.float32([[next(errors)], [0]])
 
-    np.testing.assert_allclose(mean_over_shifts(separate_shifted, MIXTURES, shifts=4, step=10), NOISE, atol=1e-6)
+    np.testing.assert_allclose(mean_over_shifts(separate_shifted, MIXTURES, [0, 10, 20, 30]), NOISE, atol=1e-6)
 
 
 def test_sources_keep_the_order_of_the_first_shift_in_each_mixture():
@@ -45,14 +46,15 @@ def test_sources_keep_the_order_of_the_first_shift_in_each_mixture():
         estimates = np.pad(NOISE, ((0, 0), (0, 0), (start, 10 - start)))
         return np.stack([estimates[0], estimates[1, ::-1]]) if len(calls) == 2 else estimates
 
-    np.testing.assert_allclose(mean_over_shifts(separate_shifted, MIXTURES, shifts=3, step=5), NOISE, atol=1e-6)
+    np.testing.assert_allclose(mean_over_shifts(separate_shifted, MIXTURES, [0, 5, 10]), NOISE, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("shifts", "stride", "step"), [(1, 16, 816), (2, 16, 408), (8, 16, 98), (4, 1, 201), (40, 16, 17)]
+    ("shifts", "stride", "starts"),
+    [(1, 16, [0]), (2, 16, [0, 408]), (3, 16, [0, 261, 522]), (4, 1, [0, 200, 400, 600]), (2, 1000, [0, 1500])],
 )
-def test_steps(shifts, stride, step):
-    assert step_of(shifts, stride=stride, sample_rate=8000) == step
+def test_starts(shifts, stride, starts):
+    assert starts_of(shifts, stride=stride, sample_rate=8000) == starts
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def test_a_model_with_shifts(expdir):
     assert (one.shifts, two.shifts) == (1, 2)
     mixture = np.random.default_rng(1).standard_normal(RATE).astype(np.float32)
     stride = one.config.stride or one.config.kernel_size // 2
-    step = step_of(2, stride=stride, sample_rate=RATE)
+    _, step = starts_of(2, stride=stride, sample_rate=RATE)
     early = one.estimate(np.pad(mixture, (0, step)))[:, :RATE]
     late = one.estimate(np.pad(mixture, (step, 0)))[:, step:]
     if (early * late).sum() < (early * late[::-1]).sum():
@@ -76,9 +78,24 @@ def test_a_model_with_shifts(expdir):
     np.testing.assert_allclose(two.estimate(mixture), (early + late) / 2, atol=1e-6)
 
 
-def test_fewer_than_one_are_refused(expdir):
-    with pytest.raises(InputError, match=r"^shifts: must be at least 1, got 0$"):
-        Separator.from_expdir(expdir, shifts=0)
+def test_a_mixture_of_one_filter_and_chunks_of_a_long_one(expdir):
+    separator = Separator.from_expdir(expdir, shifts=4)
+    noise = np.random.default_rng(2).standard_normal(2 * RATE).astype(np.float32)
+    short = separator.estimate(noise[: separator.config.kernel_size])
+    assert short.shape == (2, separator.config.kernel_size)
+    assert np.isfinite(short).all()
+    one, two = (
+        separator.separate(0.1 * noise, RATE, chunking=Chunking(longest_whole=1, chunk=0.5, overlap=0.1, batch=batch))
+        for batch in (1, 2)
+    )
+    assert one.shape == (2, 2 * RATE)
+    np.testing.assert_allclose(two, one, atol=1e-4)
+
+
+@pytest.mark.parametrize("shifts", [0, 17])
+def test_other_numbers_are_refused(expdir, shifts):
+    with pytest.raises(InputError, match=f"^shifts: must be 1 to 16, got {shifts}$"):
+        Separator.from_expdir(expdir, shifts=shifts)
 
 
 def test_commands_take_them_and_other_shifts_are_another_decoding(expdir, tmp_path, capsys):

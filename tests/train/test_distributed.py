@@ -60,6 +60,12 @@ def test_a_batch_that_cannot_be_shared_is_refused():
         agreed_config(config, Ranks(0, 4))
 
 
+def test_a_config_is_the_same_when_it_is_agreed_on():
+    deeper = {"init_from": "first.ckpt", "init_blocks": [0, 0], "separator_conf": {"n_blocks": 2}}
+    config = make_config(deeper | {"test_sets": ["one", "two"]}, "test")
+    assert agreed_config(config, Ranks()) == config
+
+
 def test_shares_differ_by_one_at_most():
     assert [Ranks(rank, 3).share(8) for rank in range(3)] == [slice(0, 2), slice(2, 5), slice(5, 8)]
     assert [Ranks(rank, 3).share(6) for rank in range(3)] == [slice(0, 2), slice(2, 4), slice(4, 6)]
