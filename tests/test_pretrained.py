@@ -37,7 +37,8 @@ def test_it_separates_voices_it_was_not_trained_on(speech_data):
     speakers = sorted((speech_data / "librispeech_mini/LibriSpeech/test-clean").iterdir())
     voices = [soundfile.read(min(speaker.rglob("*.flac")), dtype="float32")[0] for speaker in speakers]
     separator = Separator.load()
-    assert sum(parameter.size for parameter in separator.model.trainable_params()) == 1_410_497
+    assert sum(parameter.size for parameter in separator.model.trainable_params()) == 2_231_873
+    assert separator.shifts == 4
     improvements = []
     for one, other in pairwise(voices):
         length = min(len(one), len(other))
