@@ -295,12 +295,22 @@ def test_a_training_begins_with_other_parameters(sets, whole, tmp_path):
     training = trainer(sets, tmp_path, f"epochs=1 init_from={source}")
     stored = tensors(source)
     assert all(np.array_equal(p.asnumpy(), stored[p.name]) for p in training.model.get_parameters())
-    added = trainer(
-        sets, tmp_path / "added", f"epochs=1 init_from={source} init_blocks=[0,0] separator_conf.n_blocks=2"
-    )
-    assert not added.model.separator.blocks[1].intra_norm.gamma.asnumpy().any()
     with pytest.raises(InputError, match=r"nothing.ckpt: no such checkpoint"):
         trainer(sets, tmp_path, "init_from=nothing.ckpt")
+
+
+def test_a_deeper_model_is_trained_and_goes_on_without_the_file_it_began_with(sets, tmp_path):
+    trainer(sets, tmp_path / "first", f"{DPRNN} epochs=1").run()
+    first = tmp_path / "first/checkpoints/best.ckpt"
+    options = f"{DPRNN.replace('n_blocks=1', 'n_blocks=2')} init_from={first} init_blocks=[0,0]"
+    deeper = trainer(sets, tmp_path / "deeper", f"{options} epochs=1")
+    assert not deeper.model.separator.blocks[1].intra_norm.gamma.asnumpy().any()
+    deeper.run()
+    assert deeper.model.separator.blocks[1].intra_norm.gamma.asnumpy().any()
+    first.unlink()
+    again = trainer(sets, tmp_path / "deeper", f"{options} epochs=2")
+    again.run()
+    assert len(again.progress.history) == 2
 
 
 def test_the_moving_average_is_what_is_validated_and_kept(sets, tmp_path):
