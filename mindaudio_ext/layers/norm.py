@@ -133,6 +133,59 @@ class ChunkLayerNorm(_Norm):
         return self.normalise(x.astype(ms.float32), self.gamma, self.beta)[0].astype(x.dtype)
 
 
+class _NormaliseSteps(nn.Cell):
+    """Normalises steps, [B, S, M], by the mean and variance of this and all earlier ones, with a gradient of its own.
+
+    Sums and spreads are products of matrices there, for the reasons of `_NormaliseExamples`. With n the number of
+    values up to a step, m their mean and q that of their squares, x' the normalised x, g the gradient of the output and
+    sums over a step, the gradient of q is Q = -sum(gamma g x') / (2 sigma^2), that of m is
+    -sum(gamma g) / sigma - 2 m Q, and that of x is gamma g / sigma plus, of its step and each after it,
+    (that of m + 2 x Q) / n.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Operators of their own: MindSpore 2.10 finds the function `ops.cumsum` empty when two Cells have a `bprop`.
+        self.cumsum, self.cumsum_back = ops.CumSum(), ops.CumSum(reverse=True)
+
+    def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, ...]:
+        n_batch, _, size = x.shape
+        # Measured from the first step's mean, squares stay small beside the variance even where the mean is large.
+        first = x[:, :1].mean(axis=2, keep_dims=True)  # [B, 1, 1]
+        x = x - first
+        step_mean = x.reshape(-1, size).mean(axis=1).reshape(n_batch, -1, 1)  # [B, S, 1]
+        step_square = ops.square(x).reshape(-1, size).mean(axis=1).reshape(n_batch, -1, 1)
+        count = self.cumsum(ops.ones_like(step_mean), 1)
+        mean = self.cumsum(step_mean, 1) / count
+        scale = ops.rsqrt(ops.relu(self.cumsum(step_square, 1) / count - ops.square(mean)) + 1e-8)
+        y = ((x - mean) * scale).reshape(-1, gamma.shape[0]) * gamma + beta  # [B * S * frames, N]
+        return y.reshape(n_batch, -1, size), first, count, mean, scale
+
+    def bprop(
+        self, x: Tensor, gamma: Tensor, beta: Tensor, outputs: tuple[Tensor, ...], gradients: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        _, first, count, mean, scale = outputs  # [B, S, M], [B, 1, 1], three [B, S, 1]
+        n_batch, n_steps, size = x.shape
+        n_frames = size // gamma.shape[0]
+        row = ops.ones((1, size), ms.float32)
+        weights = ops.matmul(ops.ones((n_frames, 1), ms.float32), gamma.reshape(1, -1))  # [frames, N]
+        column = weights.reshape(-1, 1)
+        d_y, x = gradients[0], x - first
+        product = d_y * x
+        sums = ops.matmul(d_y, column)  # [B, S, 1]: of gamma g
+        products = scale * (ops.matmul(product, column) - mean * sums)  # [B, S, 1]: of gamma g x'
+        d_square = -0.5 * scale * scale * products / (size * count)
+        d_mean = -scale * sums / (size * count) - 2 * mean * d_square
+        offset, slope = self.cumsum_back(d_mean, 1), 2 * self.cumsum_back(d_square, 1)  # of a step and all after it
+        d_x = d_y * ops.matmul(scale, weights.reshape(1, -1)) + x * ops.matmul(slope, row) + ops.matmul(offset, row)
+
+        d_y, product = d_y.reshape(-1, size), product.reshape(-1, size)
+        scale, mean = scale.reshape(1, -1), mean.reshape(1, -1)
+        d_gamma = (ops.matmul(scale, product) - ops.matmul(scale * mean, d_y)).reshape(n_frames, -1).sum(axis=0)
+        d_beta = ops.matmul(ops.ones((1, n_batch * n_steps), ms.float32), d_y).reshape(n_frames, -1).sum(axis=0)
+        return d_x, d_gamma, d_beta
+
+
 class CumulativeLayerNorm(_Norm):
     """Normalises by the mean and variance of all that came so far (cgLN).
 
@@ -148,18 +201,14 @@ class CumulativeLayerNorm(_Norm):
         The same shape.
     """
 
+    def __init__(self, n_channels: int) -> None:
+        super().__init__(n_channels)
+        self.normalise = _NormaliseSteps()
+
     def construct(self, x: Tensor) -> Tensor:
         shape = x.shape
         steps = x.astype(ms.float32).reshape(shape[0], shape[1], -1)  # [B, S, K * N], or [B, L, N]
-        # Measured from the first step's mean, squares stay small beside the variance even where the mean is large.
-        steps = steps - steps[:, :1].mean(axis=2, keep_dims=True)
-        step_mean = steps.mean(axis=2, keep_dims=True)  # [B, S, 1]
-        within = ops.square(steps - step_mean).mean(axis=2, keep_dims=True)  # [B, S, 1]
-        count = ops.cumsum(ops.ones_like(step_mean), 1)
-        mean = ops.cumsum(step_mean, 1) / count
-        variance = ops.cumsum(within + ops.square(step_mean), 1) / count - ops.square(mean)
-        normal = (steps - mean) * ops.rsqrt(ops.relu(variance) + 1e-8)
-        return (normal.reshape(shape) * self.gamma + self.beta).astype(x.dtype)
+        return self.normalise(steps, self.gamma, self.beta)[0].reshape(shape).astype(x.dtype)
 
     def resume(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         shape = x.shape
