@@ -1,4 +1,4 @@
-"""The model that comes with the package: small, described, the default, it separates voices, and stage 5 exports it."""
+"""The models that come with the package: small, described, the defaults; they separate voices; stage 5 exports them."""
 
 import json
 import shutil
@@ -11,52 +11,79 @@ from tiny_experiment import make_data
 
 from mindaudio_ext.bin.export import main as export
 from mindaudio_ext.decode.separate import PRETRAINED, Separator, find_model
+from mindaudio_ext.decode.streaming import Stream, stream_blocks
 from mindaudio_ext.metrics.permutation import best_permutation
 from mindaudio_ext.metrics.si_snr import si_snr
 
-MODEL = PRETRAINED / "dprnn_2spk_8k"
+MODELS = {"dprnn_2spk_8k": PRETRAINED / "dprnn_2spk_8k", "dprnn_2spk_8k_causal": PRETRAINED / "dprnn_2spk_8k_causal"}
 
 
-def test_it_is_small_described_and_the_default():
-    assert find_model(None) == (MODEL, None)
-    assert find_model("dprnn_2spk_8k") == (MODEL, None)
-    files = [path for path in MODEL.rglob("*") if path.is_file()]
-    assert {path.name for path in files} == {"README.md", "config.yaml", "model.json", "history.jsonl", "best.ckpt"}
-    assert sum(path.stat().st_size for path in files) < 6e6
-    card = (MODEL / "README.md").read_text()
-    for words in ("CC BY 4.0", "Panayotov", "SI-SNRi", "Limits", "--pretrained dprnn_2spk_8k"):
+def test_they_are_the_defaults_and_small_together():
+    assert find_model(None) == (MODELS["dprnn_2spk_8k"], None)
+    assert find_model(None, streaming=True) == (MODELS["dprnn_2spk_8k_causal"], None)
+    assert {path.parent for path in PRETRAINED.glob("*/config.yaml")} == set(MODELS.values())
+    assert sum(path.stat().st_size for path in PRETRAINED.rglob("*") if path.is_file()) < 6e6
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_is_described(name):
+    assert find_model(name) == (MODELS[name], None)
+    files = {path.name for path in MODELS[name].rglob("*") if path.is_file()}
+    assert files == {"README.md", "config.yaml", "model.json", "history.jsonl", "best.ckpt"}
+    card = (MODELS[name] / "README.md").read_text()
+    for words in ("CC BY 4.0", "Panayotov", "SI-SNRi", "Limits", f"--pretrained {name}"):
         assert words in card
-    facts = json.loads((MODEL / "model.json").read_text())
-    history = [json.loads(line) for line in (MODEL / "history.jsonl").read_text().splitlines()]
+    facts = json.loads((MODELS[name] / "model.json").read_text())
+    history = [json.loads(line) for line in (MODELS[name] / "history.jsonl").read_text().splitlines()]
     assert facts["epoch"] == max(history, key=lambda entry: entry["valid_si_snri"])["epoch"]
 
 
-@pytest.mark.needs("speech_data")
-def test_it_separates_voices_it_was_not_trained_on(speech_data):
-    """The first utterance of each test speaker, mixed with the next speaker's at the same power."""
+def mixtures_of(speech_data):
+    """The first utterance of each test speaker with the next speaker's at the same power: sources [2, T], 11 times."""
     speakers = sorted((speech_data / "librispeech_mini/LibriSpeech/test-clean").iterdir())
     voices = [soundfile.read(min(speaker.rglob("*.flac")), dtype="float32")[0] for speaker in speakers]
-    separator = Separator.load()
-    assert sum(parameter.size for parameter in separator.model.trainable_params()) == 2_231_873
-    assert separator.shifts == 4
-    improvements = []
     for one, other in pairwise(voices):
         length = min(len(one), len(other))
-        sources = np.stack([0.05 * voice[:length] / voice[:length].std() for voice in (one, other)])
+        yield np.stack([0.05 * voice[:length] / voice[:length].std() for voice in (one, other)])
+
+
+@pytest.mark.needs("speech_data")
+@pytest.mark.parametrize(
+    ("name", "n_parameters", "shifts", "at_least"),
+    [("dprnn_2spk_8k", 2_231_873, 4, 6), ("dprnn_2spk_8k_causal", 665_153, 1, 4)],
+)
+def test_it_separates_voices_it_was_not_trained_on(speech_data, name, n_parameters, shifts, at_least):
+    separator = Separator.load(name)
+    assert sum(parameter.size for parameter in separator.model.trainable_params()) == n_parameters
+    assert separator.shifts == shifts
+    improvements = []
+    for sources in mixtures_of(speech_data):
         mixture = sources.sum(axis=0)
         estimates = separator.separate(mixture, 8000)
-        assert estimates.shape == (2, length)
+        assert estimates.shape == sources.shape
         scores = np.array([[si_snr(estimate=x, reference=source) for source in sources] for x in (*estimates, mixture)])
         order = best_permutation(scores[:2])
         improvements.append(np.mean(scores[order, [0, 1]] - scores[2]))
     assert len(improvements) == 11
-    assert np.mean(improvements) > 3
+    assert np.mean(improvements) > at_least
+
+
+@pytest.mark.needs("speech_data")
+def test_the_causal_one_streams_with_a_tenth_of_a_second(speech_data):
+    separator = Separator.load("dprnn_2spk_8k_causal")
+    stream = Stream(separator)
+    assert stream.latency == 0.102  # 50 frames of 16 samples, and the other 16 of the last filter
+    mixture = next(iter(mixtures_of(speech_data))).sum(axis=0)
+    parts = [estimates for estimates, _ in stream_blocks(stream, [mixture], 160)]
+    whole = separator.estimate(mixture)
+    assert np.abs(np.concatenate(parts, axis=1) - whole).max() < 1e-3 * np.abs(whole).max()
 
 
 @pytest.mark.slow
-def test_stage_5_exports_it(tmp_path):
-    expdir = tmp_path / "dprnn_2spk_8k"
-    shutil.copytree(MODEL, expdir)
+@pytest.mark.parametrize("name", MODELS)
+def test_stage_5_exports_it(tmp_path, name):
+    expdir = tmp_path / name
+    shutil.copytree(MODELS[name], expdir)
     make_data(tmp_path / "test", {"a": 8000, "b": 12000})
     export(["--expdir", str(expdir), "--data", str(tmp_path / "test"), "--export_segment", "1"])
     manifest = json.loads((expdir / "export/manifest.json").read_text())

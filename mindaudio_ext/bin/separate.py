@@ -41,7 +41,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.stream is not None and args.shifts is not None:
         raise InputError("--shifts: a stream is separated once; leave it out with --stream")
     chunking = Chunking(args.longest_whole, args.chunk, args.overlap, args.chunk_batch)
-    expdir, checkpoint = find_model(args.model)
+    expdir, checkpoint = find_model(args.model, streaming=args.stream is not None)
     config = read_experiment(expdir)
     checkpoint = find_checkpoint(expdir, config, args.model_path or checkpoint)
     inputs, errors = find_audio(args.files, args.out_dir, config.num_spks)
@@ -123,7 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model",
         metavar="MODEL",
-        help="exp/NAME, a checkpoint in such a folder, or a built-in model's name; default: the built-in model",
+        help="exp/NAME, a checkpoint in such a folder, or a built-in model's name; default: dprnn_2spk_8k, "
+        "with --stream dprnn_2spk_8k_causal",
     )
     parser.add_argument("-o", "--out_dir", type=Path, metavar="DIR", help="folder for the estimates; made when missing")
     parser.add_argument("--channel", type=int, metavar="N", help="channel to separate, from 1; default: their mean")
@@ -144,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
             f"--{option}", type=kind, metavar=unit, default=value, help=f"{text} (default: %(default)g)"
         )
     long_form.add_argument(
-        "--stream", type=float, metavar="MS", help="stream through a causal model in blocks of MS milliseconds instead"
+        "--stream", type=float, metavar="MS", help="stream in blocks of MS milliseconds instead, through a causal model"
     )
     parser.add_argument("--list", action="store_true", help="list the registered separators and stop")
     return parser

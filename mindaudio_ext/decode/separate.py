@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LARGEST = (FULL_SCALE - 1) / FULL_SCALE  # what 16 bits can hold, of full scale 1
 PRETRAINED = Path(__file__).parents[1] / "pretrained"  # experiments that come with the package, by name
+_DEFAULT, _DEFAULT_STREAMING = "dprnn_2spk_8k", "dprnn_2spk_8k_causal"  # of these
 
 
 class Separator:
@@ -66,7 +67,7 @@ class Separator:
         num_threads: int | None = None,
         shifts: int | None = None,
     ) -> "Separator":
-        """Loads what `find_model` finds; the rest is as in `from_expdir`."""
+        """Loads what `find_model` finds, by default dprnn_2spk_8k; the rest is as in `from_expdir`."""
         expdir, checkpoint = find_model(model)
         return cls.from_expdir(expdir, checkpoint, device_target=device_target, num_threads=num_threads, shifts=shifts)
 
@@ -202,12 +203,13 @@ class Separator:
         return mean_over_shifts(separate, mixtures, starts)
 
 
-def find_model(model: str | os.PathLike | None = None) -> tuple[Path, Path | None]:
+def find_model(model: str | os.PathLike | None = None, *, streaming: bool = False) -> tuple[Path, Path | None]:
     """Finds a model by what a user calls it.
 
     Args:
         model: an experiment's folder, a checkpoint in one or beside its config.yaml, or the name of a built-in model;
-            None for the built-in model.
+            None for dprnn_2spk_8k, or if `streaming` for dprnn_2spk_8k_causal.
+        streaming: whether it is to separate a stream.
 
     Returns:
         The experiment's folder, and the checkpoint when that was given.
@@ -217,10 +219,10 @@ def find_model(model: str | os.PathLike | None = None) -> tuple[Path, Path | Non
     """
     built_in = {path.parent.name: path.parent for path in sorted(PRETRAINED.glob("*/config.yaml"))}
     if model is None:
-        if len(built_in) == 1:
-            return next(iter(built_in.values())), None
-        problem = f"several models are built in ({', '.join(built_in)})" if built_in else "no model is built in"
-        raise InputError(f"{problem}; name one with --model exp/NAME")
+        default = _DEFAULT_STREAMING if streaming else _DEFAULT
+        if default not in built_in:
+            raise InputError(f"the built-in model {default} is not in the package; name one with --model exp/NAME")
+        return built_in[default], None
     path = Path(model)
     if path.is_file():
         for folder in (path.parent, path.parent.parent):

@@ -136,11 +136,12 @@ class ChunkLayerNorm(_Norm):
 class _NormaliseSteps(nn.Cell):
     """Normalises steps, [B, S, M], by the mean and variance of this and all earlier ones, with a gradient of its own.
 
-    Sums and spreads are products of matrices there, for the reasons of `_NormaliseExamples`. With n the number of
-    values up to a step, m their mean and q that of their squares, x' the normalised x, g the gradient of the output and
-    sums over a step, the gradient of q is Q = -sum(gamma g x') / (2 sigma^2), that of m is
-    -sum(gamma g) / sigma - 2 m Q, and that of x is gamma g / sigma plus, of its step and each after it,
-    (that of m + 2 x Q) / n.
+    gamma and beta are [N]; a step's M values are those of its frames, each N. In the gradient, sums and spreads are
+    products of matrices, for the reasons of `_NormaliseExamples`. x is measured from the first step's mean, which
+    changes no output. With n the number of values up to a step, m their mean and q that of their squares, x' the
+    normalised x, g the gradient of the output and sums over a step, the gradient of q is
+    Q = -sum(gamma g x') / (2 sigma^2), that of m is -sum(gamma g) / sigma - 2 m Q, and that of x is gamma g / sigma
+    plus, of its step and each after it, (that of m + 2 x Q) / n.
     """
 
     def __init__(self) -> None:

@@ -197,15 +197,14 @@ def test_a_model_is_found_by_folder_checkpoint_and_name(expdir, tmp_path, monkey
     monkeypatch.setattr(module, "PRETRAINED", tmp_path)
     assert module.find_model(expdir) == (expdir, None)
     assert module.find_model(str(checkpoint)) == (expdir, checkpoint)
-    with pytest.raises(InputError, match="no model is built in; name one with --model"):
+    with pytest.raises(InputError, match="model dprnn_2spk_8k is not in the package; name one with --model"):
         module.find_model()
-    for name in ("small", "large"):
+    for name in ("small", "dprnn_2spk_8k", "dprnn_2spk_8k_causal"):
         make_experiment(tmp_path / name)
         assert module.find_model(name) == (tmp_path / name, None)
-        if name == "small":
-            assert module.find_model() == (tmp_path / "small", None)
-    with pytest.raises(InputError, match=r"several models are built in \(large, small\)"):
-        module.find_model()
+    assert module.find_model() == (tmp_path / "dprnn_2spk_8k", None)
+    assert module.find_model(streaming=True) == (tmp_path / "dprnn_2spk_8k_causal", None)
+    assert module.find_model("small", streaming=True) == (tmp_path / "small", None)
     assert Separator.load("small").checkpoint == tmp_path / "small" / "checkpoints" / "best.ckpt"
 
 
