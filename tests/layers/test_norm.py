@@ -80,25 +80,28 @@ def test_silence_and_half_precision(name):
     assert np.abs(large.asnumpy()[0, 0] - [-1.2247, 0, 1.2247]).max() < 2e-3
 
 
+@pytest.mark.parametrize("shape", [(2, 4, 6, 5), (2, 7, 5), (1, 1, 6, 5)])
 @pytest.mark.parametrize("name", NORMS)
-def test_scale_and_shift_train(name):
-    norm, x = make_norm(name, 5), Tensor(signal((2, 4, 6, 5)))
-    weights = Tensor(signal((2, 4, 6, 5), 4))
+def test_gradients_of_input_scale_and_shift(name, shape):
+    norm, x = make_norm(name, shape[-1]), signal(shape)
+    x[:, 0] += 3  # cgLN measures from the first step's mean
+    weights, gamma = signal(shape, 4), signal(shape[-1:], 5)
+    norm.gamma.set_data(Tensor(gamma))
 
     def weighted(x):
-        return (norm(x) * weights).sum()
+        return (norm(x) * Tensor(weights)).sum()
 
-    d_x, (d_gamma, d_beta) = ms.grad(weighted, 0, norm.trainable_params())(x)
-    normal = expected(name, x.asnumpy())
-    assert np.abs(d_gamma.asnumpy() - (normal * weights.asnumpy()).sum((0, 1, 2))).max() < 1e-3
-    assert np.abs(d_beta.asnumpy() - weights.asnumpy().sum((0, 1, 2))).max() < 1e-3
-    for index in [(0, 0, 0, 0), (1, 2, 3, 4), (1, 3, 5, 1)]:
+    d_x, (d_gamma, d_beta) = ms.grad(weighted, 0, norm.trainable_params())(Tensor(x))
+    axes = tuple(range(len(shape) - 1))
+    assert np.abs(d_gamma.asnumpy() - (expected(name, x) * weights).sum(axes)).max() < 1e-3
+    assert np.abs(d_beta.asnumpy() - weights.sum(axes)).max() < 1e-3
+    for place in (0, x.size // 2, x.size - 2):
         values = []
         for change in (1e-4, -1e-4):
-            moved = x.asnumpy().astype(np.float64)
-            moved[index] += change
-            values.append((expected(name, moved) * weights.asnumpy()).sum())
-        assert d_x.asnumpy()[index] == pytest.approx((values[0] - values[1]) / 2e-4, rel=1e-3, abs=1e-3)
+            moved = x.astype(np.float64)
+            moved.flat[place] += change
+            values.append((expected(name, moved) * gamma * weights).sum())
+        assert d_x.asnumpy().flat[place] == pytest.approx((values[0] - values[1]) / 2e-4, rel=1e-3, abs=2e-3)
 
 
 def test_an_unknown_norm_is_refused():

@@ -35,6 +35,8 @@ def test_norms_stay_float32_and_products_do_not(name):
     x = Tensor(1e5 * np.random.default_rng(0).standard_normal((1, 6, 4)).astype(np.float32))  # above float16's 65504
     norm = make_norm(name, 4)
     assert np.array_equal(ms.jit(in_half_precision(norm))(x).asnumpy(), norm(x).asnumpy())
+    half, full = (ms.grad(lambda x, f=f: (f(x) * x).sum(), 0)(x) for f in (ms.jit(in_half_precision(norm)), norm))
+    assert np.array_equal(half.asnumpy(), full.asnumpy())
     assert np.isinf(ms.jit(in_half_precision(Product()))(x[0]).asnumpy()).any()
 
 
