@@ -17,4 +17,7 @@ fi
 export GLOG_v=${GLOG_v:-3}  # errors only
 # A failed graph compilation leaves files; by default in the current folder.
 export MS_OM_PATH=${MS_OM_PATH:-${TMPDIR:-/tmp}/mindspore_$UID}
-mkdir -p "$MS_OM_PATH"
+if ! mkdir -p "$MS_OM_PATH" 2>/dev/null; then
+    printf '%s: error: %s\n' "${0##*/}" "$MS_OM_PATH: cannot be made a folder; set MS_OM_PATH or TMPDIR" >&2
+    return 2
+fi

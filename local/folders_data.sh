@@ -4,9 +4,9 @@
 set -euo pipefail
 
 data=data          # folder of the data directories
-nj=2               # processes
-sample_rate=8000   # Hz, of all files
-num_spks=2         # sources a mixture
+nj=2               # processes (1-1024)
+sample_rate=8000   # Hz, of all files (1000-192000)
+num_spks=2         # sources a mixture (1-5)
 train=             # folder of the set to train on
 dev=               # folder of the set to validate on
 test=              # folder of the set to score

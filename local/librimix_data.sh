@@ -4,9 +4,9 @@
 set -euo pipefail
 
 data=data                   # folder of the data directories
-nj=2                        # processes
+nj=2                        # processes (1-1024)
 sample_rate=8000            # Hz, 8000 or 16000
-num_spks=2                  # sources that are separated
+num_spks=2                  # sources that are separated (1-5)
 librimix=                   # LibriMix as its own scripts leave it: the folder that holds Libri2Mix or Libri3Mix
 librispeech=                # or LibriSpeech, at 16 kHz; the mixtures are then made from it
 wham=                       # folder wham_noise; needed with --librispeech for mix_both and mix_single only

@@ -3,14 +3,14 @@
 set -euo pipefail
 
 data=data            # folder of the data directories; the corpus goes to its folder corpus
-nj=2                 # processes
-sample_rate=8000     # Hz
-num_spks=2           # sources a mixture, 2 to 5
-n_train=800          # mixtures to train on
-n_dev=40             # mixtures to validate on
-n_test=60            # mixtures to score
-utts_per_speaker=30  # utterances of 3-6 s each voice reads
-seed=0               # of the sentences and the mixtures
+nj=2                 # processes (1-1024)
+sample_rate=8000     # Hz (1000-192000)
+num_spks=2           # sources a mixture (2-5)
+n_train=800          # mixtures to train on (1-10000000)
+n_dev=40             # mixtures to validate on (1-10000000)
+n_test=60            # mixtures to score (1-10000000)
+utts_per_speaker=30  # utterances of 3-6 s each voice reads (1-10000)
+seed=0               # of the sentences and the mixtures (0-2147483647)
 debug=false          # show the traceback of an error
 
 ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)

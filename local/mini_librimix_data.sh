@@ -4,18 +4,18 @@
 set -euo pipefail
 
 data=data                      # folder of the data directories
-nj=2                           # processes
-sample_rate=8000               # Hz; speech at other rates is resampled
-num_spks=2                     # sources a mixture, 2 to 5
-librispeech=                   # folder in LibriSpeech's layout, flac or wav: <subset>/<speaker>/<chapter>/<utterance>.flac
+nj=2                           # processes (1-1024)
+sample_rate=8000               # Hz; speech at other rates is resampled (1000-192000)
+num_spks=2                     # sources a mixture (2-5)
+librispeech=                   # folder in LibriSpeech's layout, flac, wav, ogg, opus or mp3: <subset>/<speaker>/<chapter>/<utterance>.flac
 train_subsets=train-clean-100  # its subsets to train on, separated by spaces
 dev_subsets=dev-clean          # subsets to validate on
 test_subsets=test-clean        # subsets to score
 split_speakers=false           # instead, divide the speakers of all subsets: 10 % each for dev and test
-n_train=3000                   # mixtures to train on
-n_dev=150                      # mixtures to validate on
-n_test=300                     # mixtures to score
-seed=0                         # of the mixtures
+n_train=3000                   # mixtures to train on (1-10000000)
+n_dev=150                      # mixtures to validate on (1-10000000)
+n_test=300                     # mixtures to score (1-10000000)
+seed=0                         # of the mixtures (0-2147483647)
 debug=false                    # show the traceback of an error
 
 ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)

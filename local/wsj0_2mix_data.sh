@@ -4,9 +4,9 @@
 set -euo pipefail
 
 data=data          # folder of the data directories
-nj=2               # processes
+nj=2               # processes (1-1024)
 sample_rate=8000   # Hz, 8000 or 16000
-num_spks=2         # sources that are separated
+num_spks=2         # sources that are separated (1-5)
 wsj0_mix=          # the folder that holds wav8k/min/{tr,cv,tt}; or 2speakers, which holds it
 sets="tr cv tt"    # the sets, separated by spaces
 mode=min           # min or max

@@ -7,7 +7,7 @@ estimates = separator.separate(audio, rate)
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mindaudio_ext.decode.separate import Separator
+    from mindaudio_ext.inference.separator import Separator
 
 __all__ = ["Separator", "register_with_mindaudio"]
 __version__ = "0.1.0"
@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Imports `Separator`, and with it NumPy, when it is first used."""
     if name == "Separator":
-        from mindaudio_ext.decode.separate import Separator
+        from mindaudio_ext.inference.separator import Separator
 
         return Separator
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

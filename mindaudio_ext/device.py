@@ -1,12 +1,36 @@
 """Where MindSpore runs. Importing this module does not import MindSpore; `set_up_device` does."""
 
+import functools
 import os
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from mindaudio_ext.errors import InputError
 
+P = ParamSpec("P")
+Result = TypeVar("Result")
+_one = threading.RLock()
 
+
+def one_at_a_time(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Makes threads wait for each other in all functions that have this decorator.
+
+    MindSpore compiles and runs graphs in one thread only: two at once, of two models too, end in wrong errors or a
+    segmentation fault. So whatever calls a Cell has this.
+    """
+
+    @functools.wraps(function)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> Result:
+        with _one:
+            return function(*args, **kwargs)
+
+    return alone
+
+
+@one_at_a_time
 def set_up_device(device_target: str, device_id: int = 0, num_threads: int | None = None) -> None:
     """Makes MindSpore run graphs on a device. Call it before anything that imports MindSpore.
 
@@ -19,7 +43,7 @@ def set_up_device(device_target: str, device_id: int = 0, num_threads: int | Non
     Raises:
         InputError: this machine or this MindSpore has no such device, or a device was chosen before.
     """
-    _set_environment(device_target, num_threads)
+    set_environment(device_target, num_threads)
     import mindspore as ms
 
     ms.set_context(mode=ms.GRAPH_MODE)
@@ -38,8 +62,11 @@ def set_up_device(device_target: str, device_id: int = 0, num_threads: int | Non
         raise InputError(f"device_target: {device_target}{where} cannot be used here: {reason}") from error
 
 
-def _set_environment(device_target: str, num_threads: int | None) -> None:
-    """Sets what MindSpore reads when it is imported or first runs something; what the user has set stays."""
+def set_environment(device_target: str, num_threads: int | None = None) -> None:
+    """Sets what MindSpore reads when it is imported or first runs something; what the user has set stays.
+
+    `set_up_device` does it. A program that runs graphs without that function, as tests do, calls this one first.
+    """
     os.environ.setdefault("GLOG_v", "3")  # errors only
     if device_target == "CPU":
         # Else the thread that hands out work waits for a graph's end in a loop that takes a whole core: twice as slow

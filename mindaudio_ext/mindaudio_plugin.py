@@ -4,13 +4,10 @@ import importlib
 from types import ModuleType
 from typing import Any, ClassVar
 
-from mindaudio_ext.config import Config, make_config
+from mindaudio_ext.config import Config, arguments_of, make_config
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.models.tasnet import TasNet, tasnet_arguments
-from mindaudio_ext.registry import get_separator, list_separators
-
-# The config keys of a model; all others are the separator's options.
-MODEL_KEYS = ("num_spks", "n_filters", "kernel_size", "stride", "encoder_activation", "mask_activation")
+from mindaudio_ext.models.tasnet import TasNet
+from mindaudio_ext.registry import MODELS, get_separator, list_separators
 
 
 class WaveformModel(TasNet):
@@ -33,22 +30,23 @@ class WaveformModel(TasNet):
     separator_name: ClassVar[str]
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**tasnet_arguments(self._config(options)))
+        super().__init__(**arguments_of(self._config(options), "model_conf"))
 
     @classmethod
     def _config(cls, options: dict[str, Any]) -> Config:
-        values = {key: options[key] for key in MODEL_KEYS if key in options}
-        separator_conf = {key: value for key, value in options.items() if key not in MODEL_KEYS}
+        keys = (MODELS.options("tasnet") or {}).keys() - {"separator", "separator_conf"}
+        values = {key: value for key, value in options.items() if key in keys}
+        separator_conf = {key: value for key, value in options.items() if key not in keys}
         return make_config({**values, "separator": cls.separator_name, "separator_conf": separator_conf}, cls.__name__)
 
 
 def add_models() -> dict[str, type]:
     """Adds a model to `mindaudio.models` for each registered separator; gives them by name."""
     mindaudio_models = _import_mindaudio()
-    models = {}
+    models: dict[str, type] = {}
     for separator in list_separators():
         name = get_separator(separator).__name__
-        there = getattr(mindaudio_models, name, None)
+        there: Any = getattr(mindaudio_models, name, None)
         if getattr(there, "separator_name", None) == separator:
             models[name] = there
         elif there is not None or name in models:

@@ -1,50 +1,49 @@
-"""Separators by name. Reading the registry imports nothing; a separator's module is imported when it is used.
+"""Classes and functions by name: separators, encoders, losses, metrics and others. Listing names imports nothing.
 
-A separator of another package is added by its entry point in the group `mindaudio_ext.separators`
-(`name = "package.module:Class"`), or by `@register("name")` in a module that the caller imports.
+A module in the folder of one kind registers what bears the module's name, so adding a file is all there is to do:
+
+    # mindaudio_ext/separators/mine.py
+    @register("mine")
+    class Mine(nn.Cell): ...
+
+Other packages add theirs by an entry point in the group that is called as the folder is imported, such as
+`mindaudio_ext.separators` (`name = "package.module:Class"`), or by the decorator in a module that the caller imports.
+The options that a conf may give are the arguments of the constructor; their types say which values they may have.
 """
 
-import ast
 import difflib
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Callable, Iterable
+import operator
+import pkgutil
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any
 
 from mindaudio_ext.errors import InputError
 
-ENTRY_POINT_GROUP = "mindaudio_ext.separators"
 REQUIRED = inspect.Parameter.empty
-
-_targets: dict[str, str] = {
-    "dprnn": "mindaudio_ext.separators.dprnn:DPRNN",
-    "dptnet": "mindaudio_ext.separators.dptnet:DPTNet",
-    "rnn": "mindaudio_ext.separators.rnn:StackedLSTM",
-    "tcn": "mindaudio_ext.separators.tcn:TCN",
-}
-_classes: dict[str, type] = {}
 
 
 @dataclass(frozen=True)
 class Option:
-    """One key of `separator_conf`: an argument of the separator's constructor.
+    """An argument of a constructor that a conf may give.
 
     Attributes:
-        annotation: the argument's type as written, `""` when there is none.
+        annotation: the argument's type, with its limits; `typing.Any` when there is none.
         default: its default, `REQUIRED` when it has none.
     """
 
-    annotation: str
+    annotation: Any
     default: Any
 
 
 def near(word: str, known: Iterable[str]) -> str:
-    """Gives `" (did you mean 'x'?)"` for the known word nearest to `word`, or an empty string.
+    """Returns `" (did you mean 'x'?)"` for the known word nearest to `word`, or an empty string.
 
     >>> near("dprn", ["dprnn", "tcn"])
     " (did you mean 'dprnn'?)"
@@ -53,136 +52,188 @@ def near(word: str, known: Iterable[str]) -> str:
     return f" (did you mean '{matches[0]}'?)" if matches else ""
 
 
-def register(name: str) -> Callable[[type], type]:
-    """Makes the decorated class the separator `name`.
+class Registry:
+    """What a conf can name of one kind.
 
-    Raises:
-        InputError: the name belongs to another class.
+    Args:
+        kind: how messages call one, such as "separator".
+        package: a module of this package, or a folder of them: each module there registers what bears its name. Those
+            that begin with an underscore do not.
+        modules: names and their modules, when they are not a folder's.
+        n_given: how many arguments of a constructor come first and are no options; None: all that are not keyword-only.
+        reads_keys: whether an argument that is called as a config key gets the key's value, and is no option.
     """
 
-    def decorate(cls: type) -> type:
-        target = f"{cls.__module__}:{cls.__qualname__}"
-        other = _all_targets().get(name, target)
-        if other != target:
-            raise InputError(f"separator '{name}' is already {other}; {target} needs another name")
-        _targets[name] = target
-        _classes[name] = cls
-        return cls
+    def __init__(
+        self,
+        kind: str,
+        package: str,
+        modules: Mapping[str, str] | None = None,
+        *,
+        n_given: int | None = None,
+        reads_keys: bool = False,
+    ) -> None:
+        self.kind, self.package, self.n_given, self.reads_keys = kind, package, n_given, reads_keys
+        self._given_modules = modules
+        self._registered: dict[str, Callable] = {}
 
-    return decorate
+    @cached_property
+    def _modules(self) -> Mapping[str, str]:
+        if self._given_modules is not None:
+            return self._given_modules
+        spec = importlib.util.find_spec(self.package)
+        folders = spec.submodule_search_locations if spec else None
+        names = [module.name for module in pkgutil.iter_modules(folders or []) if not module.name.startswith("_")]
+        return {name: f"{self.package}.{name}" for name in names}
+
+    def register(self, name: str) -> Callable:
+        """Makes the decorated class or function the one of this name.
+
+        Raises:
+            InputError: the name belongs to another.
+        """
+
+        def decorate(registered: Callable) -> Callable:
+            target = f"{registered.__module__}:{registered.__qualname__}"
+            other = self._targets().get(name, target)
+            if other not in (target, registered.__module__):
+                raise InputError(f"{self.kind} '{name}' is already {other}; {target} needs another name")
+            self._registered[name] = registered
+            return registered
+
+        return decorate
+
+    def names(self) -> list[str]:
+        """Returns all names, sorted: built in, registered, and those of other packages' entry points."""
+        return sorted(self._targets())
+
+    def built_in(self) -> list[str]:
+        """Returns the names of this package's own, sorted."""
+        return sorted(self._modules)
+
+    def find(self, name: str) -> str:
+        """Returns a name as it is registered, whatever the case of its letters.
+
+        Raises:
+            InputError: there is none of this name.
+        """
+        names = self.names()
+        if name in names:
+            return name
+        for known in names:
+            if known.lower() == name.lower():
+                return known
+        raise InputError(f"no {self.kind} '{name}'{near(name, names)}; known: {', '.join(names)}")
+
+    def get(self, name: str) -> Any:
+        """Returns the class or function of a name, importing its module.
+
+        Raises:
+            InputError: there is none of this name, or its module cannot be imported.
+        """
+        name = self.find(name)
+        if name not in self._registered:
+            self._import(name, self._targets()[name])
+        return self._registered[name]
+
+    def name_of(self, registered: Callable) -> str:
+        """Returns the name that a class or function is registered by."""
+        return next(name for name, known in self._registered.items() if known is registered)
+
+    def options(self, name: str) -> dict[str, Option] | None:
+        """Returns the options by name, in the constructor's order; None when it takes any (`**kwargs`)."""
+        return options_of(self.get(name), self.n_given)
+
+    def _import(self, name: str, target: str) -> None:
+        module_name, _, attribute = target.partition(":")
+        try:
+            module = importlib.import_module(module_name)
+            if attribute:
+                self._registered.setdefault(name, operator.attrgetter(attribute)(module))
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"{self.kind} '{name}' ({target}) cannot be imported: {error}") from error
+        if name not in self._registered:
+            raise InputError(f"{self.kind} '{name}': {module_name} does not register it")
+
+    def _targets(self) -> dict[str, str]:
+        """Returns `module`, or `module:attribute`, by name."""
+        targets = dict(self._modules)
+        for name, registered in self._registered.items():
+            targets[name] = f"{registered.__module__}:{registered.__qualname__}"
+        for entry in _entry_points(self.package):
+            known = targets.setdefault(entry.name, entry.value)
+            if known not in (entry.value, entry.module):
+                raise InputError(f"{self.kind} '{entry.name}' is {known} and {entry.value}; rename or remove one")
+        return targets
 
 
-def list_separators() -> list[str]:
-    """Gives the names of all separators, sorted: built in, registered, and those of other packages' entry points."""
-    return sorted(_all_targets())
+@lru_cache
+def _entry_points(group: str) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=group))
 
 
-def get_separator(name: str) -> type:
-    """Gives the class of the separator `name`, importing its module.
+def options_of(registered: Callable, n_given: int | None = None) -> dict[str, Option] | None:
+    """Returns the options that a class or function takes; None when it takes any.
 
-    Raises:
-        InputError: nobody knows the name, or its module cannot be imported.
+    Args:
+        registered: its constructor is what has the arguments.
+        n_given: as for `Registry`.
     """
-    target = _target(name)
-    if name not in _classes:
-        _classes[name] = _import(name, target)
-    return _classes[name]
-
-
-def separator_options(name: str) -> dict[str, Option] | None:
-    """Gives the options a separator takes as `separator_conf`: its constructor's arguments after the first two.
-
-    The constructor is read from the module's source, so that a config is checked without importing MindSpore. A class
-    whose constructor cannot be read like this (inherited, decorated, defaults that are not literals) is imported.
-
-    Returns:
-        Options by name, in the constructor's order; None when the constructor takes any (`**kwargs`).
-
-    Raises:
-        InputError: nobody knows the name, or its module cannot be imported.
-    """
-    target = _target(name)
-    signature = None if name in _classes else _signature_from_source(target)
-    parameters = list((signature or inspect.signature(get_separator(name))).parameters.values())
+    constructor = registered.__init__ if inspect.isclass(registered) else registered
+    if constructor is object.__init__:
+        return {}
+    parameters = list(inspect.signature(constructor).parameters.values())[inspect.isclass(registered) :]
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
-    return {p.name: Option(_annotation(p), p.default) for p in parameters[2:] if p.kind is not p.VAR_POSITIONAL}
+    hints = _hints(constructor)
+    if n_given is None:
+        parameters = [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    else:
+        parameters = [p for p in parameters[n_given:] if p.kind is not p.VAR_POSITIONAL]
+    return {parameter.name: Option(hints.get(parameter.name, Any), parameter.default) for parameter in parameters}
 
 
-def _annotation(parameter: inspect.Parameter) -> str:
-    if parameter.annotation is parameter.empty:
-        return ""
-    is_text = isinstance(parameter.annotation, str)
-    return parameter.annotation if is_text else inspect.formatannotation(parameter.annotation)
-
-
-def _target(name: str) -> str:
-    targets = _all_targets()
-    if name not in targets:
-        raise InputError(f"no separator '{name}'{near(name, targets)}; known: {', '.join(sorted(targets))}")
-    return targets[name]
-
-
-def _all_targets() -> dict[str, str]:
-    targets = dict(_targets)
-    for entry in _entry_points():
-        if targets.setdefault(entry.name, entry.value) != entry.value:
-            raise InputError(
-                f"separator '{entry.name}' is {targets[entry.name]} and {entry.value}; rename or remove one"
-            )
-    return targets
-
-
-@lru_cache(maxsize=1)
-def _entry_points() -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=ENTRY_POINT_GROUP))
-
-
-def _import(name: str, target: str) -> type:
-    module_name, _, class_name = target.partition(":")
+def _hints(constructor: Callable) -> dict[str, Any]:
     try:
-        return getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"separator '{name}' ({target}) cannot be imported: {error}") from error
+        return typing.get_type_hints(constructor, include_extras=True)
+    except (NameError, TypeError):  # of another package, for type checkers only
+        return {}
 
 
-def _signature_from_source(target: str) -> inspect.Signature | None:
-    """Gives the signature (without `self`) of `module:Class` from the source, None when it does not stand there."""
-    module_name, _, class_name = target.partition(":")
-    try:
-        spec = importlib.util.find_spec(module_name)
-    except ImportError:
-        return None
-    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
-        return None
-    tree = ast.parse(Path(spec.origin).read_bytes())
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name]
-    methods = [node for cls in classes for node in cls.body if isinstance(node, ast.FunctionDef)]
-    constructors = [node for node in methods if node.name == "__init__" and not node.decorator_list]
-    try:
-        return _signature(constructors[0].args) if len(constructors) == 1 else None
-    except ValueError:  # a default that is not a literal
-        return None
+def problems_of(registered: Any, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields an option and what is wrong with it, for each rule of `check_options` that options do not keep.
+
+    A class may have `check_options(**options)`, a static method, for rules of several options together.
+    """
+    check = getattr(registered, "check_options", None)
+    if check is not None:
+        yield from check(**options)
 
 
-def _signature(args: ast.arguments) -> inspect.Signature:
-    positional = [*args.posonlyargs, *args.args][1:]
-    defaults = [None] * (len(positional) - len(args.defaults)) + args.defaults
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [_parameter(arg, default, kind) for arg, default in zip(positional, defaults)]
-    if args.vararg:
-        parameters.append(_parameter(args.vararg, None, inspect.Parameter.VAR_POSITIONAL))
-    kind = inspect.Parameter.KEYWORD_ONLY
-    parameters += [_parameter(arg, default, kind) for arg, default in zip(args.kwonlyargs, args.kw_defaults)]
-    if args.kwarg:
-        parameters.append(_parameter(args.kwarg, None, inspect.Parameter.VAR_KEYWORD))
-    return inspect.Signature(parameters)
+def require_options(registered: Any, mapping: str, options: Mapping[str, Any]) -> None:
+    """Raises InputError, naming it as one of `mapping`, for the first option that breaks a rule of its class."""
+    for option, problem in problems_of(registered, options):
+        raise InputError(f"{mapping}.{option}: {problem}")
 
 
-def _parameter(arg: ast.arg, default: ast.expr | None, kind: Any) -> inspect.Parameter:
-    return inspect.Parameter(
-        arg.arg,
-        kind,
-        default=REQUIRED if default is None else ast.literal_eval(default),
-        annotation=ast.unparse(arg.annotation) if arg.annotation else REQUIRED,
-    )
+SEPARATORS = Registry("separator", "mindaudio_ext.separators", n_given=2)
+SCHEDULERS = Registry("scheduler", "mindaudio_ext.train.schedulers")
+LOSSES = Registry("loss", "mindaudio_ext.losses", reads_keys=True)
+AUGMENTATIONS = Registry("augmentation", "mindaudio_ext.augmentations")
+ENCODERS = Registry("encoder", "mindaudio_ext.encoders", n_given=0, reads_keys=True)
+METRICS = Registry("metric", "mindaudio_ext.metrics")
+OPTIMIZERS = Registry("optimizer", "mindaudio_ext.train.optimizers", reads_keys=True)
+MODELS = Registry(
+    "model",
+    "mindaudio_ext.models",
+    {
+        "tasnet": "mindaudio_ext.models.tasnet",
+        "mindaudio.conv_tasnet": "mindaudio_ext.models.mindaudio",
+        "mindaudio.tasnet": "mindaudio_ext.models.mindaudio",
+    },
+    reads_keys=True,
+)
+
+register = SEPARATORS.register
+get_separator = SEPARATORS.get
+list_separators = SEPARATORS.names

@@ -1,16 +1,23 @@
 """Chromium without a window, steered through its debugging pipe: enough to open a page and ask it questions."""
 
+import base64
 import contextlib
 import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 COMMANDS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--remote-debugging-pipe")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--remote-debugging-pipe"),
+    # A microphone that beeps, and nobody to ask; sound may begin without a press.
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+    "--autoplay-policy=no-user-gesture-required",
+)
 
 
 class Page:
@@ -26,7 +33,7 @@ class Page:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> dict:
-        """Gives the browser's answer to a command of its protocol."""
+        """Returns the browser's answer to a command of its protocol."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": params}
         if self._session:
@@ -39,20 +46,38 @@ class Page:
                 assert "error" not in answer, answer
                 return answer["result"]
 
-    def open(self, path: Path, *, width: int, height: int = 900) -> None:
-        """Opens a file, as a screen of that size in CSS pixels shows it, and waits until it is loaded."""
+    def open(self, place: Path | str, *, width: int, height: int = 900) -> None:
+        """Opens a file or an address, as a screen of that size in CSS pixels shows it, and waits until it is loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=place if isinstance(place, str) else place.as_uri())
         loaded = "document.readyState === 'complete' ? done() : addEventListener('load', () => done())"
         self.ask(f"new Promise((done) => {loaded})")
 
     def ask(self, expression: str) -> Any:
-        """Gives the value of a JavaScript expression; of a promise, what it comes to."""
+        """Returns the value of a JavaScript expression; of a promise, what it comes to."""
         result = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
+
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Does what a user does who chooses a file."""
+        document = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=document, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+    def wait(self, expression: str, seconds: float = 60) -> None:
+        """Waits until a JavaScript expression is true."""
+        end = time.monotonic() + seconds
+        while not self.ask(expression):
+            assert time.monotonic() < end, (expression, self.ask("document.body.innerText"), self.errors)
+            time.sleep(0.1)
+
+    def picture(self, path: Path) -> None:
+        """Keeps what the page looks like, all of it, as a PNG."""
+        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
+        path.write_bytes(base64.b64decode(data))
 
     def _read(self) -> dict:
         message = bytearray()

@@ -18,10 +18,15 @@ from pathlib import Path
 import browser
 import pytest
 
+from mindaudio_ext.device import set_environment
+
+set_environment("CPU")  # before a test file imports MindSpore: two workers on two cores stall for seconds without it
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = {"chromium": browser.COMMANDS, "g++": ("g++", "clang++")}
-PACKAGES = ("onnx", "onnxruntime", "pesq")  # optional ones
-NOT_RUN = pytest.StashKey[list[str]]()
+PACKAGES = ("onnx", "onnxruntime", "pesq", "starlette", "uvicorn")  # optional ones
+# Programs of other environments, with torch and MindSpore Lite: --doctest-modules would import them.
+collect_ignore = ["convert/write_torch_files.py", "export/lite_program.py", "conftest.py"]
+collect_ignore_glob = ["*/conftest.py"]  # they have one name, and to --doctest-modules the last one read is all of them
 
 
 def speech_data_folder() -> Path:
@@ -39,6 +44,12 @@ def is_there(need: str) -> bool:
         return (ROOT / "tools/bench/venv").is_dir()  # tools/bench/setup_asteroid.sh makes it
     if need == "network_namespaces":
         return network_namespaces_can_be_made()
+    if need == "slurm":  # apt-get install slurm-wlm munge; slurmd is root's
+        return os.geteuid() == 0 and all(map(shutil.which, ("munged", "slurmctld", "slurmd", "sbatch", "squeue")))
+    if need == "docs":
+        return (ROOT / "tools/docs_venv").is_dir()  # tools/docs.sh makes it
+    if need == "lite":
+        return (ROOT / "tools/lite/.complete").is_file()  # tools/setup_lite.sh makes it
     if need in PACKAGES:
         return importlib.util.find_spec(need) is not None
     return any(shutil.which(command) for command in COMMANDS.get(need, (need,)))
@@ -62,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "needs(name, ...): commands, packages, or speech_data, that the test cannot do without"
     )
     config.addinivalue_line("markers", "slow: takes a minute or more; tools/test.sh --quick leaves it out")
-    config.stash[NOT_RUN] = []
+    config.addinivalue_line("markers", "lite: uses the real MindSpore Lite of tools/lite; -m lite runs these alone")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -73,13 +84,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     if item.config.getoption("--all-required"):
         pytest.fail(f"needs {missing}", pytrace=False)
-    item.config.stash[NOT_RUN].append(f"NOT RUN: {item.nodeid} (needs {missing})")
     pytest.skip(f"needs {missing}")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for line in config.stash[NOT_RUN]:
-        terminalreporter.write_line(line)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason.startswith("needs "):
+            terminalreporter.write_line(f"NOT RUN: {report.nodeid} ({reason})")
 
 
 @pytest.fixture
@@ -90,7 +102,7 @@ def speech_data() -> Path:
 
 @pytest.fixture(autouse=True, scope="module")
 def mindspore_mode() -> Iterator[None]:
-    """Gives MindSpore its default mode back: commands choose graphs, and that holds for the whole process."""
+    """Returns MindSpore its default mode back: commands choose graphs, and that holds for the whole process."""
     yield
     if "mindspore" in sys.modules:
         import mindspore

@@ -9,7 +9,17 @@ import pytest
 import yaml
 
 from mindaudio_ext.bin.config import main
-from mindaudio_ext.config import ALIASES, Config, load_config, read_resolved, save_config
+from mindaudio_ext.config import (
+    ALIASES,
+    BEFORE,
+    Config,
+    decoded_values,
+    load_config,
+    read_resolved,
+    refuse_other_training,
+    save_config,
+)
+from mindaudio_ext.config.key import Key
 from mindaudio_ext.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +78,7 @@ def test_overrides_win_over_the_recipe_and_the_recipe_over_base(conf):
         (
             "scheduler=plateau scheduler_conf.patience=5",
             "scheduler_conf",
-            {"factor": 0.5, "patience": 5, "warmup_steps": 0},
+            {"factor": 0.5, "patience": 5, "after": 0, "warmup_steps": 0},
         ),
         ("early_stop=null", "early_stop", None),
         ("scheduler=milestones", "scheduler_conf.epochs", [15, 45, 75]),
@@ -100,7 +110,7 @@ def test_alias_sets_its_key_and_both_are_refused(alias):
 
 def test_naming_another_scheduler_drops_the_options_of_the_first(conf):
     recipe = conf("scheduler: exponential\nscheduler_conf: {every: 4}\n")
-    assert load_config(BASE, recipe).scheduler_conf == {"factor": 0.98, "every": 4, "warmup_steps": 0}
+    assert load_config(BASE, recipe).scheduler_conf == {"factor": 0.98, "every": 4, "after": 0, "warmup_steps": 0}
     assert load_config(BASE, recipe, ["scheduler=linear"]).scheduler_conf == {"warmup_steps": 0, "final_factor": 0.0}
 
 
@@ -163,7 +173,7 @@ def test_naming_another_scheduler_drops_the_options_of_the_first(conf):
         ("separator=tcn K=4", r"separator 'tcn' has no option 'chunk_size'"),
         ("separator=rnn separator_conf.dropout=1", r"separator_conf\.dropout: must be at least 0 and below 1"),
         ("separator=dptnet K=1", r"separator_conf\.chunk_size\): must be at least 2 and at most 65536, got 1"),
-        ("encoder_activation=gate", "encoder_activation: expected one of linear, relu, gated, got 'gate'"),
+        ("encoder_activation=gate", "encoder_activation: expected one of linear, relu, gelu, gated, got 'gate'"),
         ("separator_conf=3", "separator_conf: expected a mapping, got 3"),
         ("device_target=GPU", "device_target: expected one of CPU, Ascend, got 'GPU'; MindSpore 2.10 has no GPU"),
         ("lr", "expected key=value, got 'lr'"),
@@ -219,6 +229,15 @@ def test_saved_config_reads_back_equal_and_byte_stable(tmp_path):
     assert list(yaml.safe_load((tmp_path / "one.yaml").read_text())) == list(yaml.safe_load(BASE.read_text()))
 
 
+def test_a_config_without_the_later_keys_is_the_config_that_says_them(tmp_path):
+    save_config(load_config(BASE, None), tmp_path / "config.yaml")
+    whole = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    older = {key: value for key, value in whole.items() if key not in BEFORE}
+    (tmp_path / "older.yaml").write_text(yaml.safe_dump(older))
+    (tmp_path / "newer.yaml").write_text(yaml.safe_dump({**whole, **BEFORE}))
+    assert read_resolved(tmp_path / "older.yaml") == read_resolved(tmp_path / "newer.yaml")
+
+
 def test_resolved_config_must_be_whole(conf):
     with pytest.raises(InputError, match=r"recipe\.yaml: key 'sample_rate' is missing"):
         read_resolved(conf("lr: 1\n"))
@@ -243,7 +262,8 @@ def test_published_configuration():
     assert (config.kernel_size, config.n_filters, config.segment, config.batch_size) == (2, 64, 4.0, 32)
     assert (config.separator_conf["chunk_size"], config.separator_conf["bottleneck_size"]) == (250, 128)
     assert (config.separator_conf["hidden_size"], config.separator_conf["n_blocks"]) == (128, 6)
-    assert (config.scheduler, config.scheduler_conf) == ("exponential", {"factor": 0.98, "every": 2, "warmup_steps": 0})
+    options = {"factor": 0.98, "every": 2, "after": 0, "warmup_steps": 0}
+    assert (config.scheduler, config.scheduler_conf) == ("exponential", options)
     assert (config.train_set, config.epochs, config.clip_norm) == ("train-100", 100, 5.0)
     small = load_config(BASE, ROOT / "egs/librimix/dprnn/conf/dprnn_small.yaml")
     assert (small.kernel_size, small.separator_conf["chunk_size"]) == (16, 100)
@@ -256,7 +276,50 @@ def test_command_prints_a_value_a_line_and_saves(capsys, tmp_path):
     assert read_resolved(tmp_path / "c").test_sets == ("dev", "test")
 
 
-@pytest.mark.parametrize("arguments", [["--set", "lrr=3"], ["--print", "lrr"]])
+def test_command_prints_the_options_of_every_mapping(capsys):
+    arguments = ["--base", str(BASE), "--set", "model=mindaudio.conv_tasnet model_conf.R=5 scheduler=plateau"]
+    main([*arguments, "--print", "model_conf.R", "scheduler_conf.patience"])
+    assert capsys.readouterr().out.splitlines() == ["5", "3"]
+
+
+def test_command_replaces_no_file_but_its_own(capsys, tmp_path):
+    mine, own = tmp_path / "notes.yaml", tmp_path / "own.yaml"
+    mine.write_text("lr: 0.5\n")
+    arguments = ["--base", str(BASE), "--out"]
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments, str(mine)])
+    assert exit_.value.code == 2
+    assert "is there and is no config of this command's; give another name" in capsys.readouterr().err
+    assert mine.read_text() == "lr: 0.5\n"
+    main([*arguments, str(own)])
+    main([*arguments, str(own), "--set", "lr=0.25"])
+    assert read_resolved(own).lr == 0.25
+
+
+def test_command_gives_the_shell_names_and_values_of_any_characters(capsys):
+    folder = "/two  blanks $(x) 'a'=\"b\": [c"
+    arguments = ["--set", "model_path=other.ckpt", "--text", f"corpus_dir={folder}", "--text", "model_path= a: b"]
+    main([*arguments, "--print0", "corpus_dir", "test_sets", "model_path", "cv_maxlen", "num_spks"])
+    assert capsys.readouterr().out == f"corpus_dir={folder}\0test_sets=test\0model_path= a: b\0num_spks=2\0"
+    main(["--set", "test_sets=[a,b]", "--print0", "test_sets", "separator_conf.chunk_size"])
+    assert capsys.readouterr().out == "test_sets=a\0test_sets=b\0separator_conf.chunk_size=250\0"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("corpus_dir", "--text: expected key=value, got 'corpus_dir'"),
+        ("epochs=3", "override: epochs: expected a whole number, got text '3'"),
+        ("lrr=x", "override: unknown key 'lrr' (did you mean 'lr'?)"),
+    ],
+)
+def test_command_refuses_a_text(capsys, override, message):
+    with pytest.raises(SystemExit):
+        main(["--text", override])
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--set", "lrr=3"], ["--print", "lrr"], ["--print0", "lrr"]])
 def test_command_refuses_in_one_line_with_status_2(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         main(["--base", str(BASE), *arguments])
@@ -267,16 +330,145 @@ def test_command_refuses_in_one_line_with_status_2(capsys, arguments):
     assert "unknown key 'lrr' (did you mean 'lr'?)" in captured.err
 
 
-def test_command_imports_nothing_heavy():
+def test_a_saved_config_is_read_without_mindspore(tmp_path):
+    """Scoring reads one, and the 310 kit on a device's host, which may have no MindSpore."""
+    save_config(load_config(BASE, None, ["separator_conf.n_blocks=2"]), tmp_path / "config.yaml")
     code = (
-        "import sys; from mindaudio_ext.bin.config import main\n"
-        f"main(['--base', {str(BASE)!r}, '--print', 'separator'])\n"
-        "print([name for name in ('mindspore', 'numpy', 'scipy', 'matplotlib') if name in sys.modules])"
+        "import sys; sys.modules['mindspore'] = None\n"
+        "from mindaudio_ext.config import read_resolved\n"
+        f"print(read_resolved({str(tmp_path / 'config.yaml')!r}).separator_conf['n_blocks'])\n"
+        "print([name for name in ('numpy', 'scipy', 'matplotlib') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout == "dprnn\n[]\n"
+    assert result.stdout == "2\n[]\n"
+
+
+def test_options_of_a_saved_config_are_checked_when_the_model_is_built(tmp_path):
+    from mindaudio_ext.models.tasnet import build_model
+
+    save_config(load_config(BASE, None), tmp_path / "config.yaml")
+    text = (tmp_path / "config.yaml").read_text()
+    for there, edited, message in (
+        ("chunk_size: 250", "chunk_size: 251", r"separator_conf\.chunk_size: must be even"),
+        ("chunk_size: 250", "chunk: 250", r"separator 'dprnn' has no option 'chunk'"),
+        (
+            "chunk_size: 250",
+            "chunk_size: long",
+            r"chunk_size: expected a whole number, got text 'long'",
+        ),
+    ):
+        (tmp_path / "config.yaml").write_text(text.replace(there, edited))
+        with pytest.raises(InputError, match=message):
+            build_model(read_resolved(tmp_path / "config.yaml"))
 
 
 def test_an_odd_chunk_needs_a_hop():
     config = load_config(BASE, None, ["separator_conf.chunk_size=251 separator_conf.hop_size=100"])
     assert (config.separator_conf["chunk_size"], config.separator_conf["hop_size"]) == (251, 100)
+
+
+def test_what_was_trained_with_is_told_by_its_key(tmp_path):
+    save_config(load_config(BASE, None), tmp_path / "config.yaml")
+    refuse_other_training(tmp_path / "config.yaml", load_config(BASE, None, ["epochs=7 shifts=4 device_id=2"]))
+    for override, difference in (
+        ("lr=1", r"lr: 0\.001, not 1\.0"),
+        ("K=64", r"separator_conf\.chunk_size: 250, not 64"),
+        ("separator=tcn", "separator: dprnn, not tcn"),
+    ):
+        with pytest.raises(InputError, match=f"was trained with {difference}; give another --expdir"):
+            refuse_other_training(tmp_path / "config.yaml", load_config(BASE, None, [override]))
+
+
+def test_an_option_that_came_later_has_its_default_in_an_older_experiment(tmp_path):
+    """So a separator may get options: `rnn_layers` stands for one that this config.yaml was written without."""
+    save_config(load_config(BASE, None), tmp_path / "config.yaml")
+    text = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(text.replace("  rnn_layers: 1\n", ""))
+    refuse_other_training(tmp_path / "config.yaml", load_config(BASE, None))
+    with pytest.raises(InputError, match=r"separator_conf\.rnn_layers: 1, not 2"):
+        refuse_other_training(tmp_path / "config.yaml", load_config(BASE, None, ["separator_conf.rnn_layers=2"]))
+
+
+def test_what_estimates_depend_on():
+    """What stage 3's digest is made of: a key is in it unless its declaration says that it is not."""
+    names = "num_spks model model_conf separator separator_conf n_filters kernel_size stride encoder_activation"
+    assert set(decoded_values(load_config(BASE, None))) == {*names.split(), "mask_activation", "device_target"}
+    assert decoded_values(load_config(BASE, None, ["shifts=3"]))["shifts"] == 3
+    assert Key("a new one", "新").decoded
+    assert Key("a new one", "新").trained
+
+
+def test_changed_checks_as_a_conf_is_checked():
+    config = load_config(BASE, None)
+    assert config.changed("--", shifts=2, model_path=None).shifts == 2
+    for values, message in (
+        ({"shifts": 99}, "--shifts: must be at least 1 and at most 16, got 99"),
+        ({"decode_checkpoint": "average"}, "--decode_checkpoint: there is no average while average_best is 1"),
+        ({"export_targets": ["om"]}, "--export_targets: expected one of host, ascend, onnx, got 'om'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            config.changed("--", **values)
+
+
+def test_a_record_made_with_a_wrong_value_is_refused_too():
+    with pytest.raises(ValueError, match="lr"):
+        dataclasses.replace(load_config(BASE, None), lr="fast")
+
+
+@pytest.mark.parametrize(("name", "files"), [("train", "all"), ("dev", "dev"), ("test", "few"), ("other", "few")])
+def test_names_of_mindrecord_files(name, files):
+    assert load_config(BASE, None, ["train_name=all test_name=few"]).dump_name(name) == files
+    assert load_config(BASE, None).dump_name(name) == name
+
+
+DIGITS = 401 * "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"epochs: {DIGITS}", "epochs: must be .* got 1111"),
+        (f"early_stop: {DIGITS}", "early_stop: must be .* got 1111"),
+        (f"lr: {DIGITS}", "lr: must be .* got inf"),
+        (f"cv_maxlen: {DIGITS}", "cv_maxlen: must be .* got inf"),
+        (f"export_segment: [1, {DIGITS}]", "export_segment: must be .* got inf"),
+        (f"scheduler: plateau\nscheduler_conf: {{patience: {DIGITS}}}", "patience: must be .* got 1111"),
+        (f"separator_conf: {{chunk_size: {DIGITS}}}", "chunk_size: must be .* got 1111"),
+        (f"batch_size: {5000 * '1'}", "not YAML: Exceeds the limit"),
+        ("cv_maxlen: 1e300", "cv_maxlen: must be at most 1000000 and above 0"),
+        ("segment: 1e999", "segment: must be finite"),
+        (f"lr: {2000 * '['}", "conf.yaml, line 1: more than 20 brackets within each other"),
+        (f"lr: {2000 * '{a: '}", "conf.yaml, line 1: more than 20 brackets within each other"),
+        (f"lr: {15 * '['}{15 * ']'}", r"lr: expected a number, got a list: \[\[\[\[\[\[\[...\]"),
+    ],
+)
+def test_numbers_without_bounds_and_brackets_without_end_are_refused(tmp_path, text, message):
+    path = tmp_path / "conf.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_config(BASE, path)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_list_of_lists_of_lists_is_not_written_out(tmp_path):
+    """Thirty anchors, each twice the one before: a billion ones."""
+    path = tmp_path / "conf.yaml"
+    lines = [f"- &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 30)]
+    for key in ("lr", "mask_activation", "separator_conf:\n  rnn_type"):
+        indent = "  " * (key.count(":") + 1)
+        path.write_text("\n".join([f"{key}:", *(indent + line for line in ["- &a0 [1, 1]", *lines])]))
+        with pytest.raises(InputError) as caught:
+            load_config(BASE, path)
+        assert len(str(caught.value)) < 2000
+
+
+@pytest.mark.parametrize("character", ["\n", "\r", "\t", "\0", "\x1b", "\x7f", "\x85", "\u2028"])
+@pytest.mark.parametrize(
+    "key", ["dump_dir", "corpus_dir", "model_path", "init_from", "train_set", "test_sets", "test_name"]
+)
+def test_names_have_no_character_that_controls(tmp_path, key, character):
+    """A new line in one would be two lines for run.sh."""
+    path = tmp_path / "conf.yaml"
+    path.write_text(yaml.safe_dump({key: f"a{character}b"}))
+    with pytest.raises(InputError, match=f"{key}: "):
+        load_config(BASE, path)

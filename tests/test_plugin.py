@@ -21,13 +21,18 @@ version = "1.0"
 tiny = "tiny_separator:Tiny"
 """
 SEPARATOR = '''
+from typing import Annotated, Literal
+
+from annotated_types import Le
 from mindspore import nn
 
 
 class Tiny(nn.Cell):
     """One dense layer for each frame."""
 
-    def __init__(self, input_size: int, num_spks: int, *, depth: int = 1):
+    def __init__(
+        self, input_size: int, num_spks: int, *, depth: Annotated[int, Le(9)] = 1, kind: Literal["dense"] = "dense"
+    ):
         super().__init__()
         self.num_spks = num_spks
         self.layers = nn.SequentialCell([nn.Dense(input_size, input_size) for _ in range(depth)])
@@ -41,22 +46,25 @@ class Tiny(nn.Cell):
 WITHOUT_MINDSPORE = """
 import sys
 sys.modules["mindspore"] = None  # importing it fails
-import mindaudio_ext
-from mindaudio_ext.config import make_config
-from mindaudio_ext.registry import list_separators, separator_options
+from mindaudio_ext.registry import list_separators
 print(list_separators())
-print(separator_options("tiny")["depth"].default)
-print(make_config({"separator": "tiny", "separator_conf": {"depth": 2}}, "conf").separator_conf)
 assert "tiny_separator" not in sys.modules
 """
 TRAINING = """
 import numpy as np
 from mindaudio_ext.config import make_config
 from mindaudio_ext.data.dataset import Batch
+from mindaudio_ext.errors import InputError
 from mindaudio_ext.models.tasnet import build_model
 from mindaudio_ext.train.step import TrainStep
 
+for option, value in (("depth", 10), ("depth", "deep"), ("kind", "conv")):
+    try:
+        make_config({"separator": "tiny", "separator_conf": {option: value}}, "conf")
+    except InputError as error:
+        print(error)
 config = make_config({"separator": "tiny", "separator_conf": {"depth": 2}, "kernel_size": 16}, "conf")
+print(config.separator_conf)
 model = build_model(config)
 step = TrainStep(config, model)
 sources = np.random.default_rng(1).standard_normal((2, 2, 800)).astype(np.float32)
@@ -126,14 +134,19 @@ def _pip_install(source, target):
 
 
 def test_package_with_an_entry_point_is_known_without_mindspore(installed):
-    names, default, options = run(WITHOUT_MINDSPORE, installed)
+    (names,) = run(WITHOUT_MINDSPORE, installed)
     assert "'tiny'" in names
     assert "'dprnn'" in names
-    assert (default, options) == ("1", "{'depth': 2}")
 
 
 def test_package_with_an_entry_point_trains(installed):
-    assert run(TRAINING, installed) == ["tiny_separator 2"]
+    assert run(TRAINING, installed) == [
+        "conf: separator_conf.depth: must be at most 9, got 10",
+        "conf: separator_conf.depth: expected a whole number, got text 'deep'",
+        "conf: separator_conf.kind: expected one of dense, got 'conv'",
+        "{'depth': 2, 'kind': 'dense'}",
+        "tiny_separator 2",
+    ]
 
 
 def test_mindaudio_script_uses_our_separators(installed):
@@ -168,14 +181,12 @@ print(hasattr(mindaudio.models, "DPRNN"))
 
 
 def test_installed_package_brings_the_defaults(tmp_path):
-    """`make_config`, and with it the converter, needs base.yaml, which a checkout has in conf/."""
+    """`make_config`, and with it the converter, needs no conf/ beside the package, which only a checkout has."""
     source = tmp_path / "source"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", "conf", "mindaudio_ext"):
         (source / name).symlink_to(ROOT / name)
     _pip_install(source, tmp_path / "packages")
     packages = tmp_path / "packages"
-    assert not (packages / "mindaudio_ext" / "base.yaml").is_symlink()
-    assert (packages / "mindaudio_ext" / "base.yaml").read_bytes() == (ROOT / "conf" / "base.yaml").read_bytes()
     script = "from mindaudio_ext import config\nprint(config.__file__, config.make_config({}, 'x').n_filters)\n"
-    assert run(script, packages) == [f"{packages / 'mindaudio_ext' / 'config.py'} 64"]
+    assert run(script, packages) == [f"{packages / 'mindaudio_ext' / 'config' / '__init__.py'} 64"]

@@ -10,9 +10,10 @@ import soundfile
 from tiny_experiment import make_data
 
 from mindaudio_ext.bin.export import main as export
-from mindaudio_ext.decode.separate import PRETRAINED, Separator, find_model
-from mindaudio_ext.decode.streaming import Stream, stream_blocks
-from mindaudio_ext.metrics.permutation import best_permutation
+from mindaudio_ext.inference.models import PRETRAINED, read_card, table
+from mindaudio_ext.inference.separator import Separator, find_model
+from mindaudio_ext.inference.stream import Stream, stream_blocks
+from mindaudio_ext.metrics._permutation import best_permutation
 from mindaudio_ext.metrics.si_snr import si_snr
 
 MODELS = {"dprnn_2spk_8k": PRETRAINED / "dprnn_2spk_8k", "dprnn_2spk_8k_causal": PRETRAINED / "dprnn_2spk_8k_causal"}
@@ -33,9 +34,18 @@ def test_it_is_described(name):
     card = (MODELS[name] / "README.md").read_text()
     for words in ("CC BY 4.0", "Panayotov", "SI-SNRi", "Limits", f"--pretrained {name}"):
         assert words in card
+    assert f"| full: whole utterances | **{read_card(MODELS[name])['si_snri']:.2f}** |" in card
     facts = json.loads((MODELS[name] / "model.json").read_text())
     history = [json.loads(line) for line in (MODELS[name] / "history.jsonl").read_text().splitlines()]
     assert facts["epoch"] == max(history, key=lambda entry: entry["valid_si_snri"])["epoch"]
+
+
+def test_the_table_has_them():
+    assert [line.split() for line in table().splitlines()] == [
+        ["name", "speakers", "kHz", "SI-SNRi,", "dB", "licence"],
+        ["dprnn_2spk_8k", "2", "8", "8.54", "Apache-2.0"],
+        ["dprnn_2spk_8k_causal", "2", "8", "5.79", "Apache-2.0"],
+    ]
 
 
 def mixtures_of(speech_data):

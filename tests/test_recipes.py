@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mindaudio_ext.output_folder import MARK
+
 ROOT = Path(__file__).parents[1]
 SMALL = ["--n_train", "12", "--n_dev", "3", "--n_test", "3", "--utts_per_speaker", "2", "--stop_stage", "4"]
 TINY = "epochs=2 segment=0.5 separator_conf.bottleneck_size=8 separator_conf.hidden_size=8 separator_conf.n_blocks=1"
@@ -36,15 +38,20 @@ def kill_at(recipe: Path, seen: str) -> bool:
 
 
 def digests(recipe: Path) -> dict[str, str]:
-    """What data, dump and score files hold; the recipe's own path, which scp files name, left out."""
+    """What data, dump and score files hold; the recipe's own path, which scp files name, left out.
+
+    Of a mark the names that it lists: the digests beside them are of scp files with that path.
+    """
     files = [path for name in ("data", "dump") for path in (recipe / name).rglob("*") if path.is_file()]
     files += (recipe / "exp/mini").glob("scores_*.csv")
     files += (recipe / "exp/mini/separated_test").rglob("*.wav")
-    here = str(recipe).encode()
-    return {
-        str(path.relative_to(recipe)): hashlib.sha256(path.read_bytes().replace(here, b"")).hexdigest()
-        for path in files
-    }
+    return {str(path.relative_to(recipe)): hashlib.sha256(content_of(path, recipe)).hexdigest() for path in files}
+
+
+def content_of(path: Path, recipe: Path) -> bytes:
+    if path.name == MARK:
+        return json.dumps(sorted(json.loads(path.read_bytes())["files"])).encode()
+    return path.read_bytes().replace(str(recipe).encode(), b"")
 
 
 @pytest.mark.slow

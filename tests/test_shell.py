@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from permissions import AS_A_USER, locked_up
+from script_folders import copy_scripts
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,9 +34,11 @@ if [[ ${STUB_FAIL-} == "$2" ]]; then echo "the stage's line" >&2; exit "$STUB_ST
 if [[ ${STUB_SLEEP-} == "$2" ]]; then sleep 77.5 & echo $! >"$STUB_LOG.sleeper"; wait; fi
 while (($#)); do
     case $1 in
-        --out) if [[ $2 == *.yaml ]]; then : >"$2"; else mkdir -p "$2"; : >"$2/manifest.json"; fi ;;
-        --print) printf '%s\n' train dev 'test other' dump "${STUB_CORPUS-}" '' '' trial false '4.0 2.0' CPU 2 8000 3 \
-            'host onnx' best 20 false true 3 ;;
+        --out) if [[ $2 == *.yaml ]]; then : >"$2"; else mkdir -p -- "$2"; : >"$2/manifest.json"; fi ;;
+        --text) text=$2 ;;
+        --print0) printf '%s\0' train_set=train valid_set=dev test_sets=test test_sets=other dump_dir=dump \
+            num_spks=2 sample_rate=8000 decode_checkpoint=best ${STUB_CORPUS+"corpus_dir=$STUB_CORPUS"} \
+            ${text+"$text"} ;;
         *.bin.train) kind=train ;; *.bin.decode) kind=decode ;; *.bin.score) kind=score ;;
         --expdir) exp=$2 ;;
         --data) data=$2 ;;
@@ -77,7 +81,7 @@ def run(*command, cwd, **env):
         env=clean | env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -94,7 +98,7 @@ def assert_refused(result, *words):
 def root(tmp_path):
     """A copy of the shell files below a path with a space; set-up and Python are stand-ins."""
     root = tmp_path / "the root"
-    shutil.copytree(ROOT / "tools", root / "tools", ignore=shutil.ignore_patterns("venv*", "bench"))
+    copy_scripts("tools", root)
     for name in ("run.sh", "path.sh"):
         shutil.copy(ROOT / name, root / name)
     write_script(root / "tools" / "setup.sh", f"#!/bin/sh\necho '{root}/bin'\n")
@@ -199,7 +203,7 @@ def test_engine_runs_all_stages_and_ends_with_the_table(engine, root):
     log = engine.log.read_text()
     assert "corpus_folder=$(x) 'y' n_test=3 rate=8000 nj=2" in log
     modules = [line.split()[1].strip("'").rsplit(".", 1)[1] for line in log.splitlines() if line.startswith("'-m'")]
-    assert modules == ["config"] * 2 + ["dump"] * 4 + ["check_data"] * 2 + [
+    assert modules == ["config"] + ["dump"] * 4 + ["check_data"] * 2 + [
         "train",
         "decode",
         "decode",
@@ -208,17 +212,26 @@ def test_engine_runs_all_stages_and_ends_with_the_table(engine, root):
     ]
     exp = root / "exp" / "mini"
     data = root / "data"
-    names = [line.split("'--name' ")[1].split()[0] for line in log.splitlines() if ".dump'" in line]
-    assert names == ["'train'", "'dev'", "'trial'", "'trial'"]
     assert "--command_line' './run.sh --n_test 3 --corpus-folder" in log
     assert f"'--expdir' '{exp}' '--data' '{data}/test' '{data}/other' '--nj' '2'" in log
-    assert "'--export_segment' '4.0' '2.0' '--export_batch' '3' '--export_targets' 'host' 'onnx'" in log
-    assert "'--cal_sdr' 'false' '--cal_pesq' 'false' '--reference_protocol' 'true'" in log
-    assert "'--reference_protocol' 'true' '--shifts' '3'" in log
+    (resolved,) = re.findall(r"'--out' '(\S+/config.yaml)'", log)
+    reads_it = [
+        line.split()[1].strip("'").rsplit(".", 1)[1] for line in log.splitlines() if f"'--config' '{resolved}'" in line
+    ]
+    assert reads_it == ["dump"] * 4 + ["train", "decode", "decode", "score", "export"]
     assert "the table" in result.stdout
     for stage in range(6):
         assert f"stage {stage} done in " in result.stdout
     assert not any(engine.cwd.iterdir())
+
+
+def test_engine_separates_and_scores_again(engine):
+    assert engine().returncode == 0
+    engine.log.write_text("")
+    result = engine("--stage", "3", "--stop_stage", "4")
+    assert result.returncode == 0, result.stderr
+    modules = re.findall(r"bin\.(\w+)", engine.log.read_text())
+    assert [module for module in modules if module != "config"] == ["decode", "decode", "score"]
 
 
 def test_engine_takes_a_built_in_model_in_place_of_training(engine, root):
@@ -230,11 +243,29 @@ def test_engine_takes_a_built_in_model_in_place_of_training(engine, root):
         result = engine("--pretrained", "voices")
         assert result.returncode == 0, result.stderr
     modules = re.findall(r"bin\.(\w+)", engine.log.read_text())
-    assert modules == 2 * (["config"] * 2 + ["decode"] * 2 + ["score", "export"])
+    assert modules == 2 * (["config"] + ["decode"] * 2 + ["score", "export"])
     assert f"'--config' '{root}/exp/voices/config.yaml'" in engine.log.read_text()
     assert (root / "exp" / "voices" / "checkpoints" / "best.ckpt").read_text() == "weights"
+    assert sorted(os.listdir(root / "exp")) == ["voices"]
     checkpoint.write_text("others")
-    assert_refused(engine("--pretrained", "voices"), "exp/voices holds another model than the built-in voices")
+    assert_refused(engine("--pretrained", "voices"), "exp/voices holds another model than voices")
+
+
+def test_engine_makes_a_built_in_models_folder_without_touching_another(engine, root):
+    model = root / "mindaudio_ext" / "pretrained" / "voices"
+    model.mkdir(parents=True)
+    (model / "config.yaml").write_text("")
+    for name in ("thesis.part", ".tmp.thesis"):
+        (engine.cwd / name).mkdir()
+        (engine.cwd / name / "chapter.tex").write_text("mine")
+    (engine.cwd / "link").symlink_to(engine.cwd / "nowhere")
+    result = engine("--pretrained", "voices", "--expdir", "thesis", "--stop_stage", "0")
+    assert result.returncode == 0, result.stderr
+    assert (engine.cwd / "thesis" / "config.yaml").is_file()
+    assert_refused(engine("--pretrained", "voices", "--expdir", "link"), "link holds another model")
+    assert_refused(engine("--pretrained", "voices", "--expdir", "thesis/config.yaml/x"), "cannot be made")
+    assert sorted(os.listdir(engine.cwd)) == [".tmp.thesis", "link", "thesis", "thesis.part"]
+    assert (engine.cwd / "thesis.part" / "chapter.tex").read_text() == "mine"
 
 
 def test_engine_recipe_overlays_the_root(engine, root, tmp_path):
@@ -255,6 +286,13 @@ def test_engine_recipe_overlays_the_root(engine, root, tmp_path):
 def test_engine_hands_overrides_on(engine):
     engine("--stop_stage", "0", "--train_args", "lr=0.1 seed=$(id)", "--device_id", "3")
     assert "'--set= device_id=3' '--set=lr=0.1 seed=$(id)'" in engine.log.read_text()
+
+
+@pytest.mark.parametrize("folder", ["/a corpus", "/two\nlines", "/a$(touch evil)'\"b"])
+def test_engine_asks_for_values_of_any_characters(engine, folder):
+    assert engine("--stop_stage", "0", STUB_CORPUS=folder).returncode == 0
+    assert f"corpus_folder={folder} n_test" in engine.log.read_text()
+    assert not any(engine.cwd.iterdir())
 
 
 def test_engine_fills_the_corpus_from_the_config(engine):
@@ -281,11 +319,15 @@ def test_engine_help_lists_the_data_scripts_options(engine, root):
         (["--stage", "1"], ["/data/train/wav.scp is missing: stage 0 makes it"]),
         (["--stage", "2"], ["/dump/train/manifest.json is missing: stage 1 makes it"]),
         (["--stage", "3"], ["/exp/mini/config.yaml is missing: stage 2 makes it"]),
-        (["--stage", "6"], ["the stages are 0 to 5"]),
+        (["--stage", "6"], ["--stage must be a whole number, 0 to 5, not '6'"]),
         (["--stage", "3", "--stop_stage", "2"], ["nothing to do"]),
-        (["--nj", "0"], ["--nj"]),
-        (["--ngpu", "0"], ["--ngpu"]),
-        (["--num_nodes", "0"], ["--num_nodes"]),
+        (["--nj", "0"], ["--nj must be a whole number, 1 to 1024, not '0'"]),
+        (["--nj", "1025"], ["--nj must be a whole number, 1 to 1024, not '1025'"]),
+        (["--nj", 401 * "9"], ["--nj must be a whole number, 1 to 1024, not '999"]),
+        (["--ngpu", "0"], ["--ngpu must be a whole number, 1 to 1024"]),
+        (["--num_nodes", "0"], ["--num_nodes must be a whole number, 1 to 1024"]),
+        (["--device_id", "-1"], ["--device_id must be a whole number, 0 to 1023, not '-1'"]),
+        (["--master_port", "80"], ["--master_port must be a whole number, 1024 to 65534, not '80'"]),
         (["--ngpu", "2", "--device_id", "1"], ["--device_id 1: picks the card when one is used"]),
         (["--config", "none.yaml"], ["none.yaml"]),
         (["--recipe", "nowhere"], ["nowhere is not a folder"]),
@@ -309,7 +351,7 @@ def test_engine_names_the_stage_of_what_is_missing(engine, root):
     assert_refused(engine(*given), "--model_path my model.ckpt: no such file")
     (engine.cwd / "my model.ckpt").touch()
     assert engine(*given).returncode == 0
-    assert "'--model_path' 'my model.ckpt'" in engine.log.read_text()
+    assert "'--text' 'model_path=my model.ckpt'" in engine.log.read_text()
     before = (root / "exp" / "mini" / "config.yaml").stat().st_mtime_ns
     assert engine(*given, "--train_args", "cal_sdr=true").returncode == 0
     assert (root / "exp" / "mini" / "config.yaml").stat().st_mtime_ns == before
@@ -385,7 +427,7 @@ def test_engine_leaves_no_orphans(engine, root):
                 break
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 128 + signal.SIGTERM
+        assert process.wait(timeout=120) == 128 + signal.SIGTERM
     assert not is_running(int(sleeper.read_text()))
 
 
@@ -406,7 +448,10 @@ def test_recipes_put_the_users_options_last(root, engine):
 def test_new_recipe(root, tmp_path):
     egs = tmp_path / "egs"
     command = ["bash", "tools/new_recipe.sh", "wsj0mix", "tcn", "--separator", "tcn", "--egs", egs]
+    before = os.umask(0o027)
     assert run(*command, cwd=root).returncode == 0
+    os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in egs.rglob("*") if path.is_dir()} == {0o750}
     made = {str(path.relative_to(egs)) for path in egs.rglob("*") if path.is_file()}
     assert made == {f"wsj0mix/tcn/{name}" for name in ("run.sh", "conf/tcn.yaml", "README.md", "RESULTS.md")}
     assert '"$@"' in (egs / "wsj0mix/tcn/run.sh").read_text().splitlines()[-1]
@@ -473,6 +518,61 @@ def test_setup_finishes_what_was_interrupted(setup):
     assert not (setup.root / "tools" / "venv" / "half made").exists()
 
 
+@pytest.mark.parametrize("kind", ["environment", "link"])
+def test_setup_leaves_an_environment_that_it_did_not_make(setup, tmp_path, kind):
+    venv = setup.root / "tools" / "venv"
+    mine = venv if kind == "environment" else tmp_path / "mine"
+    write_script(mine / "bin" / "python", "#!/bin/sh\n")
+    if kind == "link":
+        (mine / "setup.log").write_text("")
+        venv.symlink_to(mine)
+    assert_refused(setup(), "tools/venv is there and was not made by tools/setup.sh; activate it, or move it away")
+    assert (mine / "bin" / "python").read_text() == "#!/bin/sh\n"
+    assert venv.is_symlink() == (kind == "link")
+
+
+def test_setup_lite_leaves_an_environment_that_it_did_not_make(root, tmp_path):
+    mine = root / "tools" / "lite"
+    write_script(mine / "bin" / "python", "#!/bin/sh\n")
+    (mine / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    python = write_script(tmp_path / "python3.7", FAKE_PYTHON)
+    result = run("bash", "tools/setup_lite.sh", cwd=root, PYTHON37=str(python), PIP_LOG=str(tmp_path / "log"))
+    assert_refused(result, "tools/lite is there and was not made by tools/setup_lite.sh; move it away")
+    assert (mine / "bin" / "python").read_text() == "#!/bin/sh\n"
+
+
+@pytest.mark.parametrize(
+    ("closed", "command", "line"),
+    [
+        ("tools", "tools/setup_lite.sh", "setup_lite.sh: error: tools/lite: cannot be written"),
+        ("tools", "tools/real_setup.sh", "real_setup.sh: error: tools/venv: cannot be written"),
+        ("egs", "tools/new_recipe.sh two two", "new_recipe.sh: error: --egs {root}/egs: cannot be made a folder"),
+        ("egs/one", "tools/new_recipe.sh one two", "new_recipe.sh: error: --egs {root}/egs: cannot be made a folder"),
+        (
+            "egs",
+            "tools/validate_data_dir.sh data",
+            "validate_data_dir.sh: error: {root}/egs/mindspore_{uid}: cannot be",
+        ),
+        ("egs", "run.sh --pretrained one --expdir egs/new", "run.sh: error: --expdir egs/new: cannot be made"),
+    ],
+)
+def test_what_scripts_may_not_write_is_named(root, tmp_path, closed, command, line):
+    for name in ("python3.7", "python3.12"):
+        write_script(tmp_path / name, FAKE_PYTHON)
+    shutil.copy(ROOT / "tools" / "setup.sh", root / "tools" / "real_setup.sh")
+    for name in ("requirements.txt", "pyproject.toml"):
+        (root / name).write_text("")
+    (root / "egs" / "one").mkdir(parents=True)
+    write_script(root / "mindaudio_ext/pretrained/one/config.yaml", "")
+    env = {"PYTHON37": str(tmp_path / "python3.7"), "PYTHON": str(tmp_path / "python3.12"), "TMPDIR": str(root / "egs")}
+    env |= {"MS_OM_PATH": "", "STUB_LOG": str(tmp_path / "log"), "PIP_LOG": str(tmp_path / "log")}
+    if closed == "egs" and "validate" not in command:
+        env["MS_OM_PATH"] = str(tmp_path)
+    with locked_up(root / closed, 0o555):
+        result = run(*AS_A_USER, "bash", *command.split(), cwd=root, **env)
+    assert_refused(result, line.format(root=root, uid=os.getuid()))
+
+
 def test_setup_updates_when_the_pins_change(setup):
     setup()
     (setup.root / "requirements.txt").write_text("setuptools==2\n")
@@ -497,7 +597,7 @@ def test_setup_two_at_once_install_once(setup, tmp_path):
     for name in ("PYTHON", "VIRTUAL_ENV", "CONDA_PREFIX"):
         env.pop(name, None)
     both = [subprocess.Popen([setup.root / "tools" / "setup.sh"], env=env, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait(timeout=30) for process in both] == [0, 0]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
     assert setup.log.read_text().splitlines().count("venv") == 1
 
 

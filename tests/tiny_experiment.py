@@ -1,11 +1,17 @@
 """A tiny experiment with random weights and a data directory of noise, for tests of what comes after training."""
 
+import dataclasses
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from mindaudio_ext.config import load_config, save_config
+from mindaudio_ext.config import load_config, read_resolved, save_config
+from mindaudio_ext.export.kit import write_programs
+from mindaudio_ext.inference.written import LIST
+from mindaudio_ext.output_folder import MARK
 
 BASE = Path(__file__).parents[1] / "conf" / "base.yaml"
 RATE = 8000
@@ -19,14 +25,14 @@ def make_experiment(expdir, *, seed=0, overrides=""):
     """Writes config.yaml and checkpoints/best.ckpt; gives the model that was saved."""
     from mindspore import Tensor
 
-    from mindaudio_ext.models.checkpoint import save_parameters
+    from mindaudio_ext.models.parameters import save_parameters
     from mindaudio_ext.models.tasnet import build_model
 
     config = load_config(BASE, None, [TINY, overrides])
     save_config(config, expdir / "config.yaml")
     model = build_model(config)
     rng = np.random.default_rng(seed)
-    for parameter in model.get_parameters():
+    for parameter in model.trainable_params():
         parameter.set_data(Tensor(0.3 * rng.standard_normal(parameter.shape), parameter.dtype))
     save_parameters(model, expdir / "checkpoints" / "best.ckpt")
     model.set_train(False)
@@ -70,5 +76,33 @@ def write_wav(path, samples, rate=RATE):
 
 
 def files_of(folder):
-    """The bytes of every file below a folder, by relative path."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """The bytes of every file below a folder, by relative path; without what says that files are ours."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in (LIST, MARK)]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def make_kit(expdir, *, lengths=("0.25s",)):
+    """Makes a kit of graphs for the stand-in of MindSpore Lite, batches of 4; gives its folder."""
+    values = json.loads(json.dumps(dataclasses.asdict(read_resolved(expdir / "config.yaml"))))
+    kit = expdir / "export"
+    graphs = []
+    for length in lengths:
+        samples = round(float(length[:-1]) * RATE)
+        for role in ("host", "ascend"):
+            path = kit / f"tiny_{length}_{role}.mindir"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"4 {samples} 2")
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            graphs.append({"file": path.name, "role": role, "batch": 4, "samples": samples, "sha256": digest})
+    checkpoint = expdir / "checkpoints" / "best.ckpt"
+    manifest = {
+        "format": 1,
+        "config": values,
+        "checkpoint": "checkpoints/best.ckpt",
+        "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "scores": {"test": {"utterances": 3, "si_snri": 1.234}},
+        "graphs": graphs,
+    }
+    (kit / "manifest.json").write_text(json.dumps(manifest))
+    write_programs(kit)
+    return kit

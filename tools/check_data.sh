@@ -4,7 +4,7 @@
 # sound twice, and, of a full published test set of LibriMix, scores of the mixtures other than the known ones.
 set -euo pipefail
 
-nj=2               # processes
+nj=2               # processes (1-1024)
 force=false        # accept scores that are not the known ones
 allow_pipes=false  # run the commands that scp files hold: "flac -dc x.flac |"
 debug=false        # show the traceback of an error
@@ -19,4 +19,4 @@ ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 one_data_dir "$@"
 debug_flag=()
 if [[ $debug == true ]]; then debug_flag=(--debug); fi
-python -m mindaudio_ext.bin.check_data "$1" --nj "$nj" --force "$force" --allow_pipes "$allow_pipes" "${debug_flag[@]}"
+run_command python -m mindaudio_ext.bin.check_data "$1" --nj "$nj" --force "$force" --allow_pipes "$allow_pipes" "${debug_flag[@]}"

@@ -33,6 +33,7 @@ in_stage() {
     # shellcheck disable=SC2154  # options of the script
     if (($1 < stage || $1 > stop_stage)); then return 1; fi
     current_stage=$1
+    export MINDAUDIO_EXT_STAGE=$1
     stage_started=$SECONDS
     log "stage $1: $2"
 }
@@ -40,6 +41,37 @@ in_stage() {
 stage_reads() { log "  reads  $*"; }
 stage_writes() { log "  writes $*"; }
 stage_done() { log "stage $current_stage done in $(duration $((SECONDS - stage_started)))"; }
+
+# empty_environment FOLDER HINT: empties what a set-up made half, or elsewhere, or with another Python: none of it can be
+# trusted. Its mark stays, so that a folder that was not made here is never emptied; before there was a mark, the stamp or
+# pip's log told.
+empty_environment() {
+    local mark=$1/.made_by_setup name=tools/${1##*/}
+    if [[ -e $1 || -L $1 ]]; then
+        if [[ -L $1 ]] || ! [[ -f $mark || -f $1/.complete || -f $1/setup.log ]]; then
+            die "$name is there and was not made by tools/${0##*/}; $2" 2
+        fi
+    fi
+    if ! mkdir -p "$1" 2>/dev/null || ! : 2>/dev/null >"$mark"; then die "$name: cannot be written" 2; fi
+    find "$1" -mindepth 1 ! -path "$mark" -delete
+}
+
+# Says by environment variables where jobs run: as --cmd says, or else cmd.sh.
+# shellcheck disable=SC1090,SC2154  # the recipe's cmd.sh or the root's; options of the script
+use_cmd() {
+    local cmd_backend=local file
+    if [[ -z $cmd ]] && file=$(find_file cmd.sh "$recipe" "$root"); then . "$file"; fi
+    cmd=${cmd:-$cmd_backend}
+    case $cmd in
+        local) unset MINDAUDIO_EXT_SLURM && return ;;
+        slurm) ;;
+        *) die "--cmd $cmd: must be local or slurm" 2 ;;
+    esac
+    type -P sbatch >/dev/null || die "--cmd slurm: there is no sbatch here; start this on a machine of the cluster" 2
+    file=$(find_file conf/slurm.conf "$recipe" "$root") || die "--cmd slurm: conf/slurm.conf is missing" 2
+    # Work is known again by its bytes, and sets of strings are in the hash's order.
+    export MINDAUDIO_EXT_SLURM=$file MINDAUDIO_EXT_SHARDS=$nj MINDAUDIO_EXT_JOBS=$recipe/exp/jobs PYTHONHASHSEED=0
+}
 
 # need FILE STAGE: stops when FILE is missing, naming the stage that makes it.
 need() {
@@ -100,12 +132,14 @@ run_command() {
     return "$status"
 }
 
-# run_stage COMMAND...: a stage's command; when it fails, exits with 2 (wrong input), or says which stage and exits with 1.
+# run_stage COMMAND...: a stage's command; when it fails, exits with 2 (wrong input) or quietly, or says which stage and
+# exits with 1.
 run_stage() {
     local status=0
     run_command "$@" || status=$?
     if ((status == 0)); then return; fi
-    if ((status == 2)); then exit 2; fi  # the command has said in its line what is wrong
+    # 2: the command has said in its line what is wrong; 130: Ctrl-C; 141: nobody reads what it prints.
+    if ((status == 2 || status == 130 || status == 141)); then exit "$status"; fi
     log "stage $current_stage failed (exit status $status)" >&2
     exit 1
 }

@@ -37,10 +37,10 @@ import numpy as np
 LIMIT = 1e-5
 # Asteroid's classes and arguments; the first four are its defaults, that is full size.
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "dprnn": ("DPRNNTasNet", {"n_src": 2}),
+    "dprnntasnet": ("DPRNNTasNet", {"n_src": 2}),
     "convtasnet": ("ConvTasNet", {"n_src": 2}),
     "lstmtasnet": ("LSTMTasNet", {"n_src": 2}),
-    "dptnet": ("DPTNet", {"n_src": 2}),
+    "dptnet_default": ("DPTNet", {"n_src": 2}),
     "dprnn_gru_causal": (
         "DPRNNTasNet",
         {"n_src": 3, "rnn_type": "GRU", "bidirectional": False, "norm_type": "cLN", "n_repeats": 2, "num_layers": 2},
@@ -61,7 +61,7 @@ class Missing(Exception):
 
 
 class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives an empty module, whose every attribute is an empty class, for what nobody else finds."""
+    """Returns an empty module, whose every attribute is an empty class, for what nobody else finds."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         wanted = name.partition(".")[0] in UNUSED
@@ -84,7 +84,7 @@ def _empty_class(name: str) -> type:
 
 
 def import_asteroid() -> tuple[types.ModuleType, types.ModuleType]:
-    """Gives PyTorch and `asteroid.models`; raises Missing when one cannot be imported."""
+    """Returns PyTorch and `asteroid.models`; raises Missing when one cannot be imported."""
     try:
         torch = importlib.import_module("torch")
         torch.serialization.add_safe_globals([torch.torch_version.TorchVersion])  # serialize() writes one down
@@ -170,7 +170,7 @@ def check(folder: Path) -> bool:
 def _differences(path: Path) -> Iterator[tuple[int, float]]:
     """Converts one model; gives the number of samples and the largest relative difference of each mixture."""
     from mindaudio_ext.bin.convert import main as convert
-    from mindaudio_ext.decode.separate import Separator
+    from mindaudio_ext.inference.separator import Separator
 
     with tempfile.TemporaryDirectory() as scratch, np.load(path) as arrays:
         convert([str(path.with_suffix(".pth")), f"{scratch}/model"])

@@ -15,4 +15,4 @@ ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 one_data_dir "$@"
 debug_flag=()
 if [[ $debug == true ]]; then debug_flag=(--debug); fi
-python -m mindaudio_ext.bin.fix_data_dir "$1" "${debug_flag[@]}"
+run_command python -m mindaudio_ext.bin.fix_data_dir "$1" "${debug_flag[@]}"

@@ -14,13 +14,17 @@ egs="$root/egs"      # where recipes are
 if (($# != 2)); then die "usage: tools/new_recipe.sh CORPUS MODEL" 2; fi
 corpus=$1 model=$2
 for name in "$corpus" "$model" "$separator"; do
-    if ! [[ $name =~ ^[a-z][a-z0-9_]*$ ]]; then die "'$name': names are of lower-case letters, digits and _" 2; fi
+    if ! [[ $name =~ ^[a-z][a-z0-9_]{0,63}$ ]]; then
+        die "'$name': names are of lower-case letters, digits and _, 64 at most" 2
+    fi
 done
+if [[ $egs != /* ]]; then egs=$PWD/$egs; fi  # it may begin with -
 recipe=$egs/$corpus/$model
 if [[ -e $recipe ]]; then die "$recipe is there already" 2; fi
 
-mkdir -p "$egs/$corpus"
-new=$(mktemp -d "$egs/$corpus/.tmp.XXXXXX")
+if ! mkdir -p "$egs/$corpus" 2>/dev/null || ! new=$(mktemp -d "$egs/$corpus/.tmp.XXXXXX" 2>/dev/null); then
+    die "--egs $egs: cannot be made a folder, or not written" 2
+fi
 trap 'rm -rf "$new"' EXIT
 mkdir "$new/conf"
 cat >"$new/run.sh" <<END
@@ -44,7 +48,8 @@ cat >"$new/README.md" <<END
 What was measured is in [RESULTS.md](RESULTS.md).
 END
 printf '# Results of %s/%s\n\nnot measured\n' "$corpus" "$model" >"$new/RESULTS.md"
-chmod 755 "$new" "$new/run.sh"
+chmod "$(umask -S)" "$new" # mktemp -d gives 0700 whatever the umask
+chmod +x "$new/run.sh"
 mv "$new" "$recipe"
 log "made $recipe"
 if ! [[ -f $root/local/${corpus}_data.sh ]]; then

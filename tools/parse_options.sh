@@ -2,7 +2,8 @@
 #
 # An option is a line `name=default  # what it is` above the line that sources this file: names are lower case, and two
 # spaces come before the hash. The kind follows from the default: true or false a boolean, digits a whole number of 0 or
-# more, anything else text, which may be empty only when the default is.
+# more, anything else text, which may be empty only when the default is. "(1-64)" at the end of the words gives the
+# smallest and the largest number.
 # A script may say, above that line:
 #   positional=true           other arguments are allowed and left in "$@"
 #   option_files=(FILE ...)   scripts whose blocks are accepted too; what was given lands in the array extra_options
@@ -122,16 +123,25 @@ _options_name() {
     fi
 }
 
+# Ends the script unless VALUE is a number that OPTION may have.
+_options_number() {
+    local _low=0 _high=999999999 _wanted="0 or more"
+    if [[ ${_options_comment[$1]} =~ \(([0-9]+)-([0-9]+)\)$ ]]; then
+        _low=${BASH_REMATCH[1]} _high=${BASH_REMATCH[2]} _wanted="${BASH_REMATCH[1]} to ${BASH_REMATCH[2]}"
+    fi
+    if ! [[ $2 =~ ^[0-9]{1,10}$ ]] || ((10#$2 < _low || 10#$2 > _high)); then
+        _options_error "--$1 must be a whole number, $_wanted, not '${2:0:60}'"
+    fi
+}
+
 _options_set() {
     local _option=$1 _value=$2 _default=${_options_default[$1]}
     if [[ $_default == true || $_default == false ]]; then
         if [[ $_value != true && $_value != false ]]; then
             _options_error "--$_option must be true or false, not '$_value'"
         fi
-    elif [[ $_default =~ ^[0-9]+$ ]]; then
-        if ! [[ $_value =~ ^[0-9]{1,9}$ ]]; then
-            _options_error "--$_option must be a whole number, 0 or more, not '$_value'"
-        fi
+    elif [[ $_default =~ ^[0-9]+$ ]] || [[ -n $_value && ${_options_comment[$_option]} =~ \([0-9]+-[0-9]+\)$ ]]; then
+        _options_number "$_option" "$_value"
         _value=$((10#$_value))
     elif [[ -z $_value && -n $_default ]]; then
         _options_error "--$_option must not be empty"

@@ -5,7 +5,7 @@
 #   PYTHON=python3.12 tools/setup.sh
 #
 # An active environment (venv, conda) that has the pinned mindspore and mindaudio is used as it is, and nothing is
-# installed: on Ascend machines MindSpore comes from its maker. `--print` also prints the folder of the programs to use.
+# installed: on Ascend machines MindSpore is installed from the vendor. `--print` also prints the folder of the programs to use.
 set -euo pipefail
 
 ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -112,7 +112,7 @@ pip_install() {
 make_venv() {
     local started=$SECONDS
     if ! [[ -f $stamp && $(head -n 2 "$stamp") == "$(wanted_stamp "$version" | head -n 2)" ]]; then
-        rm -rf "$venv"  # half made, moved or of another Python: none of it can be trusted
+        empty_environment "$venv" "activate it, or move it away"
         log "making tools/venv with Python $version: about 1 GB to download, 3 GB on disk, some minutes"
         run_command "$python" -m venv "$venv" || die "$python -m venv failed"
     else

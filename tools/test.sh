@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# All checks: ruff, shellcheck, the tests, and the mini recipe cut down to run every stage.
+# All checks: ruff, mypy, shellcheck, the site of docs/, the tests, and the mini recipe cut down to run every stage.
 #
 #   tools/test.sh           all of it
 #   tools/test.sh --quick   without the mini recipe and the tests marked slow
-#   tools/test.sh --all     also the tests of minutes; one that needs what this machine lacks fails instead of being listed
+#   tools/test.sh --all     also the slow tests; a missing prerequisite is a failure, not a skip
 set -euo pipefail
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -21,7 +21,7 @@ if [[ $quick == true && $all == true ]]; then die "--quick and --all exclude eac
 
 . "$root/path.sh"
 cd "$root"
-for program in ruff pytest; do
+for program in ruff mypy pytest; do
     if ! type -P "$program" >/dev/null; then die "the active environment lacks $program: pip install it, or deactivate" 2; fi
 done
 started=$SECONDS
@@ -46,6 +46,9 @@ log "ruff"
 ruff check .
 ruff format --check .
 
+log "mypy"
+mypy
+
 log "shellcheck"
 if type -P shellcheck >/dev/null; then
     git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run | xargs -0 shellcheck -x
@@ -55,8 +58,18 @@ else
     not_run+=("shellcheck (needs shellcheck)")
 fi
 
+log "documents"
+status=0
+tools/docs.sh || status=$?
+if ((status == 3)) && [[ $all == false ]]; then
+    not_run+=("tools/docs.sh (needs the extra docs, or a network to make tools/docs_venv)")
+elif ((status)); then
+    die "tools/docs.sh failed"
+fi
+
 log "pytest"
-pytest_options=(--doctest-modules tests mindaudio_ext)
+workers=$(python -c 'import os; print(min(4, os.cpu_count() or 1))')  # each takes up to 4 GB
+pytest_options=(-n "$workers" --dist loadfile --doctest-modules tests mindaudio_ext)
 if [[ $all == true ]]; then pytest_options+=(--all-required); fi
 if [[ $quick == true ]]; then pytest_options+=(-m "not slow"); fi
 python -m pytest "${pytest_options[@]}" 2>&1 | tee "$work/pytest.log" || die "pytest failed"

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 no_audio=false     # do not read the signals
-nj=2               # processes that read
+nj=2               # processes that read (1-1024)
 allow_pipes=false  # run the commands that scp files hold: "flac -dc x.flac |"
 debug=false        # show the traceback of an error
 # shellcheck disable=SC2034  # parse_options.sh reads it
@@ -17,5 +17,5 @@ ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 one_data_dir "$@"
 debug_flag=()
 if [[ $debug == true ]]; then debug_flag=(--debug); fi
-python -m mindaudio_ext.bin.validate_data_dir "$1" --no_audio "$no_audio" --nj "$nj" \
+run_command python -m mindaudio_ext.bin.validate_data_dir "$1" --no_audio "$no_audio" --nj "$nj" \
     --allow_pipes "$allow_pipes" "${debug_flag[@]}"

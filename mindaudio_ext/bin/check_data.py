@@ -4,18 +4,18 @@ Of a full published test set of LibriMix the unprocessed mixtures are scored too
 """
 
 import argparse
-from pathlib import Path
 
-from mindaudio_ext.bin.options import add_allow_pipes
-from mindaudio_ext.data.check import PICTURE, check_data_dir, draw_snr, report_folder
-from mindaudio_ext.data.golden import ALLOWED, TABLE, published_set, read_table, score_mixtures
+from mindaudio_ext.bin.arguments import add_allow_pipes, add_nj, not_empty, path
+from mindaudio_ext.data.check_data import PICTURE, check_data_dir, draw_snr, report_folder
 from mindaudio_ext.data.kaldi_dir import DataDir, read_data_dir
 from mindaudio_ext.errors import InputError, command
+from mindaudio_ext.score.mixture_baseline import ALLOWED, TABLE, published_set, read_table, score_mixtures
 
 _SHOWN = 20  # faults; of more, the number is said
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Prints what is in a data directory and what is wrong with it; raises InputError for faults."""
     if args.before_training == "true":
         _compare(read_data_dir(args.dir, allow_pipes=args.allow_pipes == "true", unwritten=True), args)
         return
@@ -54,28 +54,29 @@ def _compare(data: DataDir, args: argparse.Namespace) -> None:
         )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="check_data", description=__doc__)
-    parser.add_argument("dir", help="the data directory")
-    parser.add_argument("--nj", type=int, default=1, help="processes (%(default)s)")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """Returns the command's arguments."""
+    arguments = argparse.ArgumentParser(prog="check_data", description=__doc__)
+    arguments.add_argument("dir", type=not_empty, help="the data directory")
+    add_nj(arguments)
+    arguments.add_argument(
         "--before_training",
         choices=("true", "false"),
         default="false",
         help="only compare the scores, and only of a full published test set (%(default)s)",
     )
-    parser.add_argument(
+    arguments.add_argument(
         "--force",
         choices=("true", "false"),
         default="false",
         help="accept scores that are not the known ones (%(default)s)",
     )
-    parser.add_argument("--golden", type=Path, default=TABLE, help="the table of known scores (the package's)")
-    add_allow_pipes(parser)
-    return parser
+    arguments.add_argument("--golden", type=path, default=TABLE, help="the table of known scores (the package's)")
+    add_allow_pipes(arguments)
+    return arguments
 
 
-main = command(_parser(), _run)
+main = command(parser, run)
 
 if __name__ == "__main__":
     main()

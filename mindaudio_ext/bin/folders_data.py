@@ -4,22 +4,26 @@ import argparse
 import os
 from functools import partial
 
-from mindaudio_ext.data.folders import (
-    make_data_dir,
+from mindaudio_ext.bin.arguments import add_nj, add_num_spks, add_sample_rate, not_empty, whole_number
+from mindaudio_ext.corpora.folders import (
+    make_folders_data,
     match_folders,
     speakers_of_librispeech,
     speakers_of_wsj0,
 )
 from mindaudio_ext.errors import command
+from mindaudio_ext.keys import MAX_SOURCES, require_name
 
 _SPEAKERS = {"librispeech": speakers_of_librispeech, "wsj0": speakers_of_wsj0}
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Makes the data directory; raises InputError for files that do not match."""
+    require_name(args.set, "--set")
     signals = match_folders(args.mixtures, args.sources, args.noise, num_spks=args.num_spks)
     # A mixture's name may tell of more sources than are separated.
     speakers = partial(_first_speakers, args.speakers, args.named or args.num_spks, args.num_spks)
-    count = make_data_dir(
+    count = make_folders_data(
         os.path.join(args.data, args.set),
         signals,
         sample_rate=args.sample_rate,
@@ -35,28 +39,32 @@ def _first_speakers(kind: str, named: int, num_spks: int, key: str) -> tuple[str
     return found and found[:num_spks]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="folders_data", description=__doc__)
-    parser.add_argument("--mixtures", required=True, help="folder of the mixtures, wav or flac")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """Returns the command's arguments."""
+    arguments = argparse.ArgumentParser(prog="folders_data", description=__doc__)
+    arguments.add_argument("--mixtures", type=not_empty, required=True, help="folder of the mixtures, wav or flac")
+    arguments.add_argument(
         "--sources",
+        type=not_empty,
         required=True,
         nargs="+",
         help="a folder for each source, with files of the mixtures' names; or one of <mixture>_s1, <mixture>_s2, ...",
     )
-    parser.add_argument("--noise", help="folder of the noises, when the mixtures have some")
-    parser.add_argument("--data", required=True, help="the data directory is DATA/SET")
-    parser.add_argument("--set", required=True, help="name of the set")
-    parser.add_argument("--num_spks", type=int, default=2, help="sources a mixture (%(default)s)")
-    parser.add_argument("--sample_rate", type=int, default=8000, help="Hz, of all files (%(default)s)")
-    parser.add_argument("--corpus", default="", metavar="TEXT", help="what the set is, for RESULTS.md")
-    parser.add_argument("--speakers", choices=tuple(_SPEAKERS), help="whose utterances the mixtures are named after")
-    parser.add_argument("--named", type=int, help="sources a mixture's name tells of (--num_spks)")
-    parser.add_argument("--nj", type=int, default=1, help="processes (%(default)s)")
-    return parser
+    arguments.add_argument("--noise", type=not_empty, help="folder of the noises, when the mixtures have some")
+    arguments.add_argument("--data", type=not_empty, required=True, help="the data directory is DATA/SET")
+    arguments.add_argument("--set", type=not_empty, required=True, help="name of the set")
+    add_num_spks(arguments, low=1)
+    add_sample_rate(arguments, "Hz, of all files")
+    arguments.add_argument("--corpus", default="", metavar="TEXT", help="what the set is, for RESULTS.md")
+    arguments.add_argument("--speakers", choices=tuple(_SPEAKERS), help="whose utterances the mixtures are named after")
+    arguments.add_argument(
+        "--named", type=whole_number(1, MAX_SOURCES), metavar="N", help="sources a mixture's name tells of (--num_spks)"
+    )
+    add_nj(arguments)
+    return arguments
 
 
-main = command(_parser(), _run)
+main = command(parser, run)
 
 if __name__ == "__main__":
     main()

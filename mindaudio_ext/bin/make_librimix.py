@@ -3,12 +3,14 @@
 import argparse
 from pathlib import Path
 
-from mindaudio_ext.data.librimix import MODES, TYPES
-from mindaudio_ext.data.librimix_tree import Request, make_librimix
+from mindaudio_ext.bin.arguments import add_nj, not_empty, whole_number
+from mindaudio_ext.corpora.librimix import MODES, TYPES
+from mindaudio_ext.corpora.librimix_tree import Request, make_librimix
 from mindaudio_ext.errors import command
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Makes the tree; raises InputError for wrong input."""
     request = Request(
         Path(args.out),
         args.n_src,
@@ -18,23 +20,31 @@ def _run(args: argparse.Namespace) -> None:
     print(f"{request.root}: {', '.join(f'{name} {count}' for name, count in made.items())} mixtures")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="make_librimix", description=__doc__)
-    parser.add_argument("--librispeech", required=True, help="LibriSpeech's folder, with dev-clean and so on in it")
-    parser.add_argument("--wham", help="folder wham_noise; not needed for mix_clean alone")
-    parser.add_argument(
-        "--metadata", required=True, help="folder of the csv files; all without 'info' in their name are made"
+def parser() -> argparse.ArgumentParser:
+    """Returns the command's arguments."""
+    arguments = argparse.ArgumentParser(prog="make_librimix", description=__doc__)
+    arguments.add_argument(
+        "--librispeech", type=not_empty, required=True, help="LibriSpeech's folder, with dev-clean and so on in it"
     )
-    parser.add_argument("--out", required=True, help="Libri<n_src>Mix is made in it")
-    parser.add_argument("--n_src", type=int, required=True, help="sources a mixture")
-    parser.add_argument("--freqs", nargs="+", default=["8k", "16k"], help="rates (8k 16k)")
-    parser.add_argument("--modes", nargs="+", default=list(MODES), help="lengths: of the shortest or longest (min max)")
-    parser.add_argument("--types", nargs="+", default=list(TYPES), help=f"mixtures ({' '.join(TYPES)})")
-    parser.add_argument("--nj", type=int, default=1, help="processes (%(default)s)")
-    return parser
+    arguments.add_argument("--wham", type=not_empty, help="folder wham_noise; not needed for mix_clean alone")
+    arguments.add_argument(
+        "--metadata",
+        type=not_empty,
+        required=True,
+        help="folder of the csv files; all without 'info' in their name are made",
+    )
+    arguments.add_argument("--out", type=not_empty, required=True, help="Libri<n_src>Mix is made in it")
+    arguments.add_argument("--n_src", type=whole_number(2, 3), metavar="N", required=True, help="sources per mixture")
+    arguments.add_argument("--freqs", nargs="+", default=["8k", "16k"], help="rates (8k 16k)")
+    arguments.add_argument(
+        "--modes", nargs="+", default=list(MODES), help="lengths: of the shortest or longest (min max)"
+    )
+    arguments.add_argument("--types", nargs="+", default=list(TYPES), help=f"mixtures ({' '.join(TYPES)})")
+    add_nj(arguments)
+    return arguments
 
 
-main = command(_parser(), _run)
+main = command(parser, run)
 
 if __name__ == "__main__":
     main()

@@ -1,28 +1,30 @@
 """Scores the estimates of an experiment and writes `scores_<set>.csv`, RESULTS.md and report.html."""
 
 import argparse
-import dataclasses
 import shlex
-import sys
-from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from mindaudio_ext.bin.options import add_allow_pipes
+from mindaudio_ext.bin.arguments import add_allow_pipes, add_config, add_nj, path, run_config
 from mindaudio_ext.config import Config, read_resolved
-from mindaudio_ext.data.windows import windows_dir
 from mindaudio_ext.errors import InputError, command
+from mindaudio_ext.experiment import Experiment
+from mindaudio_ext.keys import set_name
+from mindaudio_ext.lock import locked
 from mindaudio_ext.score.report import write_report
-from mindaudio_ext.score.results import told, write_results
-from mindaudio_ext.score.score import SetScores, chosen_metrics, score_set, set_name, write_scores
+from mindaudio_ext.score.results import format_score, format_silent, write_results
+from mindaudio_ext.score.score import SetScores, chosen_metrics, score_set, write_scores
 from mindaudio_ext.score.summary import summarise
+from mindaudio_ext.score.windows import windows_dir
 
 
 def parser() -> argparse.ArgumentParser:
-    """Gives the command's arguments."""
+    """Returns the command's arguments."""
     arguments = argparse.ArgumentParser(prog="python -m mindaudio_ext.bin.score", description=__doc__)
-    arguments.add_argument("--expdir", type=Path, required=True, help="the experiment, with separated_<set>/")
-    arguments.add_argument("--data", type=Path, nargs="+", required=True, help="data directories of the test sets")
-    arguments.add_argument("--nj", type=int, default=1, help="processes")
+    arguments.add_argument("--expdir", type=path, required=True, help="the experiment, with separated_<set>/")
+    add_config(arguments, "what to score")
+    arguments.add_argument("--data", type=path, nargs="+", required=True, help="data directories of the test sets")
+    add_nj(arguments)
     arguments.add_argument(
         "--cal_sdr", choices=("true", "false"), help="SDR, SIR, SAR and STOI too; default: the config's"
     )
@@ -38,27 +40,28 @@ def run(args: argparse.Namespace) -> None:
     names = [set_name(folder) for folder in args.data]
     if len(set(names)) < len(names):
         raise InputError(f"--data: two sets have one name in {', '.join(names)}")
-    if args.nj < 1:
-        raise InputError(f"--nj: must be at least 1, got {args.nj}")
-    config = read_resolved(args.expdir / "config.yaml")
-    switches = {name: getattr(args, name) for name in ("cal_sdr", "cal_pesq", "reference_protocol")}
-    config = dataclasses.replace(config, **{name: value == "true" for name, value in switches.items() if value})
-    sets = [scores for folder in args.data for scores in _score_protocols(folder, args, config)]
-    command_line = args.command_line or _own_command()
-    write_results(args.expdir, config, sets, command_line=command_line)
-    write_report(args.expdir, config, sets, command_line=command_line, nj=args.nj)
+    experiment = Experiment(args.expdir)
+    config = run_config(read_resolved(experiment.config_file), args, "scoring")
+    with ExitStack() as locks:
+        for part in ("score", *(experiment.separated(name).path.name for name in names)):
+            locks.enter_context(locked(args.expdir, part))
+        sets = [scores for folder in args.data for scores in _score_protocols(folder, args, config)]
+        command_line = args.command_line or shlex.join(["python", "-m", "mindaudio_ext.bin.score", *args.words])
+        write_results(args.expdir, config, sets, command_line=command_line)
+        write_report(args.expdir, config, sets, command_line=command_line, nj=args.nj)
 
 
 def _score_protocols(folder: Path, args: argparse.Namespace, config: Config) -> list[SetScores]:
     """Scores a set whole and, when stage 3 made its windows, by the reference protocol; writes the csv files."""
-    folders = {folder: chosen_metrics(cal_sdr=config.cal_sdr, cal_pesq=config.cal_pesq)}
+    experiment = Experiment(args.expdir)
+    folders = {folder: chosen_metrics(config)}
     if config.reference_protocol and windows_dir(folder).is_dir():
-        folders[windows_dir(folder)] = chosen_metrics(cal_sdr=False, cal_pesq=False)  # the reference told no other
+        folders[windows_dir(folder)] = ()  # the reference scored SI-SNR alone
     scored = []
     for data_dir, wanted in folders.items():
         name = set_name(data_dir)
         scores = score_set(
-            separated_dir=args.expdir / f"separated_{name}",
+            separated_dir=experiment.separated(name).path,
             data_dir=data_dir,
             num_spks=config.num_spks,
             sample_rate=config.sample_rate,
@@ -66,22 +69,15 @@ def _score_protocols(folder: Path, args: argparse.Namespace, config: Config) -> 
             nj=args.nj,
             allow_pipes=args.allow_pipes == "true",
         )
-        write_scores(scores, args.expdir / f"scores_{name}.csv")
+        write_scores(scores, experiment.scores(name))
         summary = summarise(scores)
-        si_snri = told(summary.improvements["si_snr"].mean)
-        print(f"{name}: {summary.n_scored} scored of {summary.n_utts}, SI-SNRi {si_snri} dB")
+        si_snri = format_score(summary.improvements["si_snr"].mean)
+        print(f"{name}: {summary.n_scored} scored of {summary.n_utts}, SI-SNRi {si_snri} dB{format_silent(scores)}")
         scored.append(scores)
     return scored
 
 
-def _own_command() -> str:
-    return shlex.join(["python", "-m", "mindaudio_ext.bin.score", *sys.argv[1:]])
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command."""
-    command(parser(), run)(argv)
-
+main = command(parser, run)
 
 if __name__ == "__main__":
     main()

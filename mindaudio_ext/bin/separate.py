@@ -2,107 +2,167 @@
 
 For each recording it writes DIR/<name>_s1.wav, DIR/<name>_s2.wav, ...: 16-bit wav of the recording's length and rate,
 at its level, never clipped. FILE may be a folder (all audio below it; its folders are kept below DIR), a pattern in
-quotes, or - for standard input. What cannot be separated is named in one line, the rest is done, and the status is 2.
-Files of these names that are already there are replaced, whole; nothing else is touched.
+quotes, or - for standard input. What cannot be separated is named in one line, the rest is done, and the status is 2
+(1 for an error of ours).
+Files of these names are replaced when this command wrote them, as a list in their folder, .mindaudio-separate.jsonl,
+tells. Any other file of such a name stays, and its recording is not separated, unless --overwrite is given.
 """
 
 import argparse
 import contextlib
+import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindaudio_ext.bin.options import add_shifts
-from mindaudio_ext.decode.chunking import Chunking
-from mindaudio_ext.errors import InputError, command, one_line
+from mindaudio_ext import __version__
+from mindaudio_ext.bin.arguments import add_shifts, not_empty, path, positive_number, whole_number
+from mindaudio_ext.errors import InputError, command, describe_error, one_line
+from mindaudio_ext.experiment import Experiment
+from mindaudio_ext.inference.chunking import LONGEST, MOST_CHUNKS, Chunking
+from mindaudio_ext.interrupt import removed_at_an_end, wait_for_the_end
 from mindaudio_ext.registry import list_separators
 
 if TYPE_CHECKING:
-    from mindaudio_ext.decode.find_audio import Input
-    from mindaudio_ext.decode.recording import Recording
-    from mindaudio_ext.decode.separate import Separator
+    from mindaudio_ext.inference.find_audio import Input
+    from mindaudio_ext.inference.recording import Recording
+    from mindaudio_ext.inference.separator import Separator
+
+log = logging.getLogger(__name__)
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Separates every recording; raises InputError for wrong use. One that fails ends no other's separation."""
     if args.list:
         print("\n".join(list_separators()))
         return
-    if not args.files or not args.out_dir:
-        raise InputError("needs files to separate and -o DIR; see --help")
-    from mindaudio_ext.decode.find_audio import find_audio
-    from mindaudio_ext.decode.separate import Separator, find_checkpoint, find_model, read_experiment
+    if args.list_models:
+        from mindaudio_ext.inference.models import table
 
-    if args.stream is not None and not args.stream > 0:
-        raise InputError(f"--stream: must be above 0 ms, got {args.stream:g}")
+        print(table())
+        return
+    if args.serve:
+        _serve(args)
+        return
+    if not args.files:
+        raise InputError("needs files to separate; see --help")
+    from mindaudio_ext.inference.find_audio import find_audio
+    from mindaudio_ext.inference.separator import Separator, find_model
+
     if args.stream is not None and args.shifts is not None:
         raise InputError("--shifts: a stream is separated once; leave it out with --stream")
     chunking = Chunking(args.longest_whole, args.chunk, args.overlap, args.chunk_batch)
-    expdir, checkpoint = find_model(args.model, streaming=args.stream is not None)
-    config = read_experiment(expdir)
-    checkpoint = find_checkpoint(expdir, config, args.model_path or checkpoint)
+    expdir, checkpoint = find_model(args.model, streaming=args.stream is not None, device_target=args.device_target)
+    config = Experiment(expdir).read_config()
+    chosen = args.model_path or checkpoint
+    checkpoint = Experiment(expdir).find_checkpoint(config, chosen)
+    model_name = Experiment(expdir).name + (f" ({chosen.name})" if chosen else "")
     inputs, errors = find_audio(args.files, args.out_dir, config.num_spks)
     _make_folder(args.out_dir)
     for error in errors:
-        _tell(error)
-    readable = [one for one in inputs if _is_readable(one, args.channel)]  # before the model is loaded: that takes long
-    n_failed = len(errors) + len(inputs) - len(readable)
+        _tell(args, error)
+    statuses = [2 for _ in errors]
+    readable = []
+    for one in inputs:  # before the model is loaded: that takes long
+        statuses.append(_attempt(one, args, partial(_check, one, config.num_spks, args)))
+        readable += [one] if statuses[-1] == 0 else []
     if readable:
         separator = Separator.from_expdir(expdir, checkpoint, device_target=args.device_target, shifts=args.shifts)
-        n_failed += sum(not _separate(separator, one, args, chunking) for one in readable)
-    if n_failed:
-        sys.exit(2)
+        work = partial(_separate, separator, args=args, chunking=chunking, model_name=model_name)
+        statuses += [_attempt(one, args, partial(work, one)) for one in readable]
+    failed = [status for status in statuses if status]
+    if failed:
+        sys.exit(min(failed))  # a bug before wrong input
 
 
-def _is_readable(one: "Input", channel: int | None) -> bool:
-    from mindaudio_ext.decode.find_audio import STDIN
-    from mindaudio_ext.decode.recording import Recording
+def _serve(args: argparse.Namespace) -> None:
+    """Serves the page for the browser until Ctrl-C."""
+    if args.files:
+        raise InputError("--serve: takes its recordings in the browser, no files")
+    if args.model_path:
+        raise InputError("--model_path: with --serve give the checkpoint as --model")
+    from mindaudio_ext.inference.separator import Separator
+    from mindaudio_ext.serve.app import serve
 
+    def load(expdir: Path, checkpoint: Path | None) -> Separator:
+        return Separator.from_expdir(expdir, checkpoint, device_target=args.device_target, shifts=args.shifts)
+
+    largest = round(1e6 * args.largest_file)
+    serve(host=args.host, port=args.port, largest=largest, model=args.model, load=load)
+
+
+def _attempt(one: "Input", args: argparse.Namespace, work: Callable[[], str | None]) -> int:
+    """Does something with a recording and prints what it gives, or what went wrong: that ends no other's separation.
+
+    Returns:
+        The exit status: 0 done; 2 wrong input; 1 what nobody foresaw.
+    """
     try:
-        if str(one.path) != STDIN:
-            Recording(one.path, channel)
-    except (InputError, OSError) as error:
-        return _tell(error)
-    return True
+        said = work()
+    except InputError as error:
+        _tell(args, error)
+        return 2
+    except Exception as error:
+        wait_for_the_end()
+        if args.debug:
+            traceback.print_exception(error)
+        said = describe_error(error)
+        _tell(args, said if said.startswith(str(one.path)) else f"{one.path}: {said}")
+        return 2 if isinstance(error, OSError) else 1
+    if said:
+        print(one_line(said), flush=True)
+    return 0
 
 
-def _separate(separator: "Separator", one: "Input", args: argparse.Namespace, chunking: Chunking) -> bool:
-    """Separates one recording and prints a line; tells whether that went well."""
-    from mindaudio_ext.decode.separate_file import separate_file
+def _check(one: "Input", num_spks: int, args: argparse.Namespace) -> None:
+    """Raises InputError for a recording that cannot be read, or estimates that may not be written."""
+    from mindaudio_ext.inference.find_audio import STDIN
+    from mindaudio_ext.inference.recording import Recording
+    from mindaudio_ext.inference.written import refuse_others
+
+    if str(one.path) != STDIN:
+        Recording(one.path, args.channel)
+    if not args.overwrite:
+        refuse_others(one.outputs(args.out_dir, num_spks), str(one.path))
+
+
+def _separate(
+    separator: "Separator", one: "Input", args: argparse.Namespace, chunking: Chunking, model_name: str
+) -> str:
+    """Separates one recording; gives the line that says so."""
+    from mindaudio_ext.inference.separate_file import separate_file
 
     outputs = one.outputs(args.out_dir, separator.config.num_spks)
-    try:
-        with _recording(one.path, args.channel) as recording:
-            done = separate_file(separator, recording, outputs, chunking=chunking, stream_ms=args.stream)
-    except InputError as error:
-        return _tell(error)
-    except OSError as error:
-        return _tell(OSError(f"{one.path}: {error}"))
-    print(one_line(f"{one.path}: {done.summary} -> {' '.join(map(str, outputs))}"), flush=True)
-    return True
+    with _recording(one.path, args.channel) as recording:
+        done = separate_file(
+            separator, recording, outputs, chunking=chunking, stream_ms=args.stream, overwrite=args.overwrite
+        )
+    return f"{one.path}: {model_name}, {done.summary} -> {' '.join(map(str, outputs))}"
 
 
 @contextlib.contextmanager
 def _recording(path: Path, channel: int | None) -> Iterator["Recording"]:
     """Opens a recording; standard input is kept in a file, because formats need to go back and forth."""
-    from mindaudio_ext.decode.find_audio import STDIN
-    from mindaudio_ext.decode.recording import Recording
+    from mindaudio_ext.inference.find_audio import STDIN
+    from mindaudio_ext.inference.recording import Recording
 
     if str(path) != STDIN:
         yield Recording(path, channel)
         return
-    with tempfile.NamedTemporaryFile() as copy:
+    with tempfile.NamedTemporaryFile() as copy, removed_at_an_end(copy.name):
         shutil.copyfileobj(sys.stdin.buffer, copy)
         copy.flush()
         yield Recording(copy.name, channel, name="standard input")
 
 
-def _tell(error: Exception) -> bool:
-    print(one_line(f"mindaudio-separate: error: {error}"), file=sys.stderr, flush=True)
-    return False
+def _tell(args: argparse.Namespace, error: Exception | str) -> None:
+    log.error("%s", one_line(f"{args.prog}: error: {error}"))
 
 
 def _make_folder(folder: Path) -> None:
@@ -114,47 +174,86 @@ def _make_folder(folder: Path) -> None:
         raise InputError(f"-o {folder}: is not writable")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Returns the command's arguments."""
     default = Chunking()
-    parser = argparse.ArgumentParser(
+    arguments = argparse.ArgumentParser(
         prog="mindaudio-separate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("files", nargs="*", metavar="FILE", help="audio (wav, flac, ogg, mp3, ...), a folder, or -")
-    parser.add_argument(
+    arguments.add_argument(
+        "files", type=not_empty, nargs="*", metavar="FILE", help="audio (wav, flac, ogg, mp3, ...), a folder, or -"
+    )
+    arguments.add_argument(
         "--model",
+        type=not_empty,
         metavar="MODEL",
-        help="exp/NAME, a checkpoint in such a folder, or a built-in model's name; default: dprnn_2spk_8k, "
-        "with --stream dprnn_2spk_8k_causal",
+        help="exp/NAME, a checkpoint in such a folder, a built-in model's name, or hf:ORG/NAME[@REVISION], a public "
+        "model; default: dprnn_2spk_8k, with --stream dprnn_2spk_8k_causal",
     )
-    parser.add_argument("-o", "--out_dir", type=Path, metavar="DIR", help="folder for the estimates; made when missing")
-    parser.add_argument("--channel", type=int, metavar="N", help="channel to separate, from 1; default: their mean")
-    parser.add_argument(
-        "--model_path", type=Path, metavar="CKPT", help="another checkpoint than the experiment's checkpoints/best.ckpt"
+    arguments.add_argument(
+        "-o",
+        "--out_dir",
+        type=path,
+        metavar="DIR",
+        default=Path("separated"),
+        help="folder for the estimates; made when missing (default: %(default)s)",
     )
-    parser.add_argument("--device_target", choices=("CPU", "Ascend"), help="default: what the model was trained on")
-    add_shifts(parser)
-    long_form = parser.add_argument_group("long recordings")
+    arguments.add_argument(
+        "--overwrite", action="store_true", help="also replace files that this command did not write, or you changed"
+    )
+    arguments.add_argument(
+        "--channel",
+        type=whole_number(1, 1024),
+        metavar="N",
+        help="channel to separate, from 1; default: their mean",
+    )
+    arguments.add_argument(
+        "--model_path", type=path, metavar="CKPT", help="another checkpoint than the one the experiment decodes"
+    )
+    arguments.add_argument("--device_target", choices=("CPU", "Ascend"), help="default: what the model was trained on")
+    add_shifts(arguments)
+    long_form = arguments.add_argument_group("long recordings")
     for option, kind, unit, text in (
-        ("longest_whole", float, "S", "what is longer goes in chunks, seconds"),
-        ("chunk", float, "S", "length of a chunk, seconds"),
-        ("overlap", float, "S", "of two chunks, seconds, in which speakers are told apart"),
-        ("chunk_batch", int, "N", "chunks at once; changes speed and memory, not the result"),
+        ("longest_whole", positive_number(LONGEST), "S", "what is longer goes in chunks, seconds"),
+        ("chunk", positive_number(LONGEST), "S", "length of a chunk, seconds"),
+        ("overlap", positive_number(LONGEST), "S", "of two chunks, seconds, in which speakers are told apart"),
+        ("chunk_batch", whole_number(1, MOST_CHUNKS), "N", "chunks at once; changes speed and memory, not the result"),
     ):
         value = getattr(default, option.removeprefix("chunk_"))
         long_form.add_argument(
             f"--{option}", type=kind, metavar=unit, default=value, help=f"{text} (default: %(default)g)"
         )
     long_form.add_argument(
-        "--stream", type=float, metavar="MS", help="stream in blocks of MS milliseconds instead, through a causal model"
+        "--stream",
+        type=positive_number(60_000),
+        metavar="MS",
+        help="stream in blocks of MS milliseconds instead, through a causal model",
     )
-    parser.add_argument("--list", action="store_true", help="list the registered separators and stop")
-    return parser
+    page = arguments.add_argument_group("a page in the browser")
+    page.add_argument("--serve", action="store_true", help="serve the page until Ctrl-C; needs the extra demo")
+    page.add_argument(
+        "--host",
+        type=not_empty,
+        default="127.0.0.1",
+        help="address to listen on (default: %(default)s: this machine)",
+    )
+    page.add_argument(
+        "--port", type=whole_number(0, 65535), metavar="N", default=7860, help="0 for any (default: %(default)s)"
+    )
+    page.add_argument(
+        "--largest_file",
+        type=positive_number(100_000),
+        metavar="MB",
+        default=500,
+        help="what is larger is refused (default: %(default)s)",
+    )
+    arguments.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    arguments.add_argument("--list_models", action="store_true", help="list the models in the package and stop")
+    arguments.add_argument("--list", action="store_true", help="list the registered separators and stop")
+    return arguments
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command."""
-    command(_parser(), _run)(argv)
-
+main = command(parser, run)
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,1 @@
+"""Checkpoints of other toolkits become experiments, and experiments Asteroid's checkpoints."""

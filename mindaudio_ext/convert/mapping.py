@@ -36,7 +36,7 @@ KEYS = {"config": dict, "names": list, "ignore": list, "zeros": list, "files": l
 
 
 @dataclass(frozen=True)
-class Mapped:
+class MappingFile:
     """What a mapping file says; see the top of this module."""
 
     path: Path
@@ -48,12 +48,14 @@ class Mapped:
     key: str | None
 
 
-def read_mapping(path: Path) -> Mapped:
+def read_mapping(path: Path) -> MappingFile:
     """Reads a mapping file; raises InputError that names the file and what is wrong in it."""
     try:
         content = yaml.safe_load(Path(path).read_bytes())
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise InputError(f"{path}: no such mapping file") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: brackets within brackets, too many to read") from error
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -68,7 +70,7 @@ def read_mapping(path: Path) -> Mapped:
             raise InputError(f"{path}: '{key}' is missing or empty")
     rules = tuple(_rule(pair, path) for pair in content["names"])
     lists = {key: tuple(map(str, content.get(key, ()))) for key in ("ignore", "zeros", "files")}
-    return Mapped(Path(path), content["config"], rules, **lists, key=content.get("key"))
+    return MappingFile(Path(path), content["config"], rules, **lists, key=content.get("key"))
 
 
 def _rule(pair: Any, path: Path) -> Rule:
@@ -80,8 +82,8 @@ def _rule(pair: Any, path: Path) -> Rule:
         raise InputError(f"{path}: names: {error}") from error
 
 
-def mapped_parameters(path: Path, mapping: Mapped) -> dict[str, np.ndarray]:
-    """Gives a checkpoint's parameters by our names.
+def mapped_parameters(path: Path, mapping: MappingFile) -> dict[str, np.ndarray]:
+    """Returns a checkpoint's parameters by our names.
 
     Raises:
         InputError: it cannot be read, or a parameter has no rule, or two have one name.
@@ -101,7 +103,7 @@ def mapped_parameters(path: Path, mapping: Mapped) -> dict[str, np.ndarray]:
     return parameters
 
 
-def _read_state(path: Path, mapping: Mapped) -> dict[str, Any]:
+def _read_state(path: Path, mapping: MappingFile) -> dict[str, Any]:
     if not Path(path).is_dir():
         return _read_one(path, mapping.key)
     if not mapping.files:
@@ -127,13 +129,13 @@ def _read_one(path: Path, key: str | None) -> dict[str, Any]:
 
 
 def read_mindspore(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Gives the parameters of a MindSpore checkpoint; raises InputError when it is none, or damaged."""
-    import mindspore as ms
+    """Returns the parameters of a MindSpore checkpoint; raises InputError when it is none, or damaged."""
+    from mindaudio_ext.models.parameters import read_checkpoint
 
     if Path(path).suffix != ".ckpt":
         raise InputError(f"{path}: neither a PyTorch file nor a .ckpt of MindSpore")
     try:
-        stored = ms.load_checkpoint(str(path), crc_check=True)
+        stored = read_checkpoint(path)
     except (ValueError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: neither a PyTorch file nor a whole .ckpt of MindSpore: {reason}") from error

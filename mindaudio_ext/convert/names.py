@@ -39,22 +39,33 @@ class Rule:
         return _pattern(self.theirs), _pattern(self.ours)
 
     def to_ours(self, name: str) -> str | None:
-        """Gives our name for theirs, None when this rule is not about it."""
+        """Returns our name for theirs, None when this rule is not about it."""
         return _rename(self._patterns[0], name, self.ours)
 
     def to_theirs(self, name: str) -> str | None:
-        """Gives their name for ours, None when this rule is not about it."""
+        """Returns their name for ours, None when this rule is not about it."""
         return _rename(self._patterns[1], name, self.theirs)
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a name is of the family that a pattern with `#` and `*` describes."""
-    return _pattern(pattern).fullmatch(name) is not None
+    """Whether a name is of the family that a pattern with `#` and `*` describes, also without its `module.`."""
+    return any(_pattern(pattern).fullmatch(each) for each in _spellings(name))
 
 
 def to_ours(name: str, rules: Sequence[Rule]) -> str | None:
-    """Gives our name by the first rule that is about theirs, None when there is none."""
-    return next((ours for rule in rules if (ours := rule.to_ours(name)) is not None), None)
+    """Returns our name by the first rule that is about theirs, None when there is none.
+
+    A rule that is about the name without the `module.` of PyTorch's DataParallel is about the name.
+
+    >>> to_ours("module.net.3.bias", [Rule("net.#.bias", "blocks.#.bias")])
+    'blocks.3.bias'
+    """
+    found = (rule.to_ours(each) for each in _spellings(name) for rule in rules)
+    return next((ours for ours in found if ours is not None), None)
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((name, re.sub(r"(^|\.)module\.", r"\1", name, count=1))))
 
 
 def _wildcards(text: str) -> list[str]:

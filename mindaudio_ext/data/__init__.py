@@ -1,0 +1,1 @@
+"""Audio files, Kaldi directories and MindRecord, read and written."""

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,18 +13,25 @@ import kaldiio
 import numpy as np
 import soundfile
 
+from mindaudio_ext.data.containers import wav_parts
+from mindaudio_ext.data.parts import TRUNCATED, Source
+from mindaudio_ext.data.sound import Sound, open_sound
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.files import atomic_path
+from mindaudio_ext.files import atomic_path, is_file
 
 FULL_SCALE = 32768  # a 16-bit sample of value v is the float v / 32768
+WAV_HEADER = 44  # bytes, of the wavs that `write_wav` makes
 
-_ARCHIVE = re.compile(r":(\d+)(\[[^]]*\])?$")  # what follows the file's name in "file.ark:1234"
+_ARCHIVE = re.compile(r":([0-9]{1,18})(\[[^]]*\])?$")  # what follows the file's name in "file.ark:1234"
+_SECONDS = r"(-?[0-9]{1,18}(?:\.[0-9]{1,30})?(?:e[+-]?[0-9]{1,2})?)"
+# What `part_of` appends: the line break keeps it apart from whatever a file may be called in a scp file.
+_PART = re.compile(rf"\n{_SECONDS} {_SECONDS}\Z")
+_OVERSHOOT = 0.5  # seconds: as much a segment may end behind its recording; Kaldi's
 _SOUND = (b"RIFF", b"fLaC", b"AUDI")  # what sound in an archive begins with; kaldiio would also run what is pickled
-_UNKNOWN_SIZES = (0x7FFFF000, 0xFFFFF000)  # a pipe's writer cannot know the length: it puts up to 4095 more than these
 
 
-def read_wav(path: str | os.PathLike, *, sample_rate: int | None = None) -> np.ndarray:
-    """Reads a mono file of any format soundfile knows, as float32 [T] with full scale 1.
+def read_audio(path: str | os.PathLike, *, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+    """Reads a mono file of any format; returns samples, float32 [T] with full scale 1, and the rate, Hz.
 
     Args:
         path: the file.
@@ -33,22 +41,27 @@ def read_wav(path: str | os.PathLike, *, sample_rate: int | None = None) -> np.n
         InputError: naming the file, when it is missing, not audio, truncated, empty, of more than one channel, of
             another rate, or has samples that are not finite.
     """
-    return read_audio(path, sample_rate=sample_rate)[0]
-
-
-def read_audio(path: str | os.PathLike, *, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
-    """Reads as `read_wav` does; gives samples float32 [T] and the rate in Hz."""
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: {'is a folder' if os.path.isdir(path) else 'no such file'}")
-    if os.path.getsize(path) == 0:
-        raise InputError(f"{path}: is empty")
-    with open(path, "rb") as file:
-        return _decode(file, name=str(path), sample_rate=sample_rate)
+    with open_sound(path) as sound:
+        return _mono(sound, sample_rate), sound.sample_rate
 
 
 def is_command(value: str) -> bool:
     """Tells whether a value of a Kaldi scp file is a command whose output is read: `flac -dc x.flac |`."""
-    return value.rstrip().endswith("|")
+    return _PART.sub("", value).rstrip().endswith("|")
+
+
+def part_of(value: str, start: float, end: float) -> str:
+    r"""Returns the value of a Kaldi scp file that stands for a part of another value, as a line of `segments` does.
+
+    >>> part_of("meeting.wav", 1.5, -1)
+    'meeting.wav\n1.5 -1'
+
+    Args:
+        value: of a scp file.
+        start: seconds.
+        end: seconds; -1 is the recording's end.
+    """
+    return f"{value}\n{start!r} {end!r}"
 
 
 def files_of(value: str) -> list[str]:
@@ -57,6 +70,7 @@ def files_of(value: str) -> list[str]:
     >>> files_of("wav.ark:123")
     ['wav.ark']
     """
+    value = _PART.sub("", value)
     if is_command(value):
         try:
             words = shlex.split(value)
@@ -72,7 +86,7 @@ def read_signal(
     """Reads what a line of a Kaldi scp file points to: a path, a place in an archive, or what a command prints.
 
     Args:
-        value: the line without its key: `x.wav`, `wav.ark:123` or `flac -dc x.flac |`.
+        value: the line without its key: `x.wav`, `wav.ark:123` or `flac -dc x.flac |`; or a `part_of` one.
         name: says in errors what was read, such as the file and the key.
         sample_rate: the rate it must have, Hz. None takes any.
         allow_pipes: run commands. They are refused by default, because they do whatever the file says.
@@ -83,41 +97,89 @@ def read_signal(
     Raises:
         InputError: beginning with `name`.
     """
+    part = _PART.search(value)
     try:
-        if is_command(value):
-            if not allow_pipes:
-                raise InputError(f"is a command ('{value}'); commands are run only with --allow_pipes true")
-            return _read_command(value.rstrip()[:-1].strip(), sample_rate)
-        if _ARCHIVE.search(value):
-            return _read_archive(value, sample_rate)
-        return read_audio(value, sample_rate=sample_rate)
+        if part is None:
+            return _read_value(value, sample_rate, allow_pipes)
+        whole = value[: part.start()]
+        states = tuple((status.st_size, status.st_mtime_ns) for status in map(os.stat, files_of(whole)))
+        samples, rate = _read_recording(whole, sample_rate, allow_pipes, states)
+        start, end = _bounds(part, rate, len(samples))
+        return samples[start:end].copy(), rate
+    except (InputError, FileNotFoundError) as error:
+        reason = f"{error.filename}: no such file" if isinstance(error, FileNotFoundError) else error
+        raise InputError(f"{name}: {reason}") from error
+
+
+def count_samples(value: str, *, name: str, allow_pipes: bool = False) -> int:
+    """Returns how many samples `read_signal` would; of files, by what is told without decoding."""
+    part = _PART.search(value)
+    path = _PART.sub("", value)
+    if is_command(path) or _ARCHIVE.search(path):
+        return len(read_signal(value, name=name, allow_pipes=allow_pipes)[0])
+    try:
+        with open_sound(path) as sound:
+            start, end = (0, sound.n_samples) if part is None else _bounds(part, sound.sample_rate, sound.n_samples)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
+    return end - start
+
+
+def _bounds(part: re.Match, rate: int, n_samples: int) -> tuple[int, int]:
+    """Returns the first sample of a part and the one after its last, rounded down as Kaldi's extract-segments does."""
+    start = int(float(part[1]) * rate)
+    end = n_samples if float(part[2]) == -1 else int(float(part[2]) * rate)
+    if end >= n_samples + int(_OVERSHOOT * rate) or start >= min(end, n_samples):
+        raise InputError(f"its segment of {part[1]} to {part[2]} s is not in the recording of {n_samples / rate:.2f} s")
+    return start, min(end, n_samples)
+
+
+@lru_cache(maxsize=4)  # segments of a recording follow one another: its mixture, sources and noise are read once
+def _read_recording(
+    value: str, sample_rate: int | None, allow_pipes: bool, states: tuple[tuple[int, int], ...]
+) -> tuple[np.ndarray, int]:
+    """Reads a value as long as the files it reads stay in the states they are in."""
+    return _read_value(value, sample_rate, allow_pipes)
+
+
+def _read_value(value: str, sample_rate: int | None, allow_pipes: bool) -> tuple[np.ndarray, int]:
+    if is_command(value):
+        if not allow_pipes:
+            raise InputError(f"is a command ('{value}'); commands are run only with --allow_pipes true")
+        return _read_command(value.rstrip()[:-1].strip(), sample_rate)
+    if _ARCHIVE.search(value):
+        return _read_archive(value, sample_rate)
+    return read_audio(value, sample_rate=sample_rate)
 
 
 def _read_command(command: str, sample_rate: int | None) -> tuple[np.ndarray, int]:
     """Reads what a command prints; kaldiio takes whatever came before the command failed."""
     ended = subprocess.run(command, shell=True, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if ended.returncode != 0:
-        said = ended.stderr.decode(errors="replace").split("\n")
-        said = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
+        lines = ended.stderr.decode(errors="replace").split("\n")
+        said = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
         raise InputError(f"'{command}' ended with status {ended.returncode} ({said})")
-    return _decode(io.BytesIO(ended.stdout), name=f"'{command}'", sample_rate=sample_rate)
+    sound = Sound(io.BytesIO(ended.stdout), name=f"'{command}'")
+    return _mono(sound, sample_rate), sound.sample_rate
 
 
 def _read_archive(value: str, sample_rate: int | None) -> tuple[np.ndarray, int]:
     """Reads sound at an offset of an archive."""
     place = _ARCHIVE.search(value)
+    assert place is not None, "the caller has looked"
     path, offset = value[: place.start()], int(place[1])
-    if not os.path.isfile(path):
+    if not is_file(path):
         raise InputError(f"{path}: no such file")
+    if offset >= os.path.getsize(path):  # some file systems refuse to go far beyond the end
+        raise InputError(f"'{value}' is not sound: {path} has {os.path.getsize(path)} bytes")
     with open(path, "rb") as file:
         file.seek(offset)
         if file.read(4) not in _SOUND:
             raise InputError(f"'{value}' is not sound: RIFF, flac or kaldiio's AUDIO is expected at byte {offset}")
-        file.seek(offset)
-        if is_truncated(file):
-            raise InputError(f"'{value}' is truncated; its header promises more samples than it has")
+        try:
+            _require_whole(file, offset)
+        except InputError as error:
+            raise InputError(f"'{value}' {error}") from error
     try:
         rate, samples = kaldiio.load_mat(value)
     except Exception as error:  # kaldiio raises whatever its parser stumbles on
@@ -131,22 +193,11 @@ def _read_archive(value: str, sample_rate: int | None) -> tuple[np.ndarray, int]
     return _checked(samples.astype(np.float32), rate, name=f"'{value}'", sample_rate=sample_rate), rate
 
 
-def _decode(source: BinaryIO, *, name: str, sample_rate: int | None) -> tuple[np.ndarray, int]:
-    """Reads mono sound, whole; `name` begins what is said of it."""
-    truncated = is_truncated(source)
-    source.seek(0)
-    try:
-        with soundfile.SoundFile(source) as file:
-            if file.channels != 1:
-                raise InputError(f"{name}: has {file.channels} channels; one is expected, choose or mix them first")
-            rate, expected = file.samplerate, file.frames
-            samples = file.read(dtype="float32")
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: it is taken for audio without a header
-        reason = getattr(error, "error_string", error)  # the whole text has the address of a buffer
-        raise InputError(f"{name}: cannot be read as audio ({reason})") from error
-    if len(samples) < expected or truncated:
-        raise InputError(f"{name}: is truncated; its header promises more samples than it has")
-    return _checked(samples, rate, name=name, sample_rate=sample_rate), rate
+def _mono(sound: Sound, sample_rate: int | None) -> np.ndarray:
+    """Reads sound of one channel, whole: [T]."""
+    if sound.n_channels != 1:
+        raise InputError(f"{sound.name}: has {sound.n_channels} channels; one is expected, choose or mix them first")
+    return _checked(sound.read()[:, 0], sound.sample_rate, name=sound.name, sample_rate=sample_rate)
 
 
 def to_pcm16(samples: np.ndarray) -> np.ndarray:
@@ -162,7 +213,7 @@ def to_pcm16(samples: np.ndarray) -> np.ndarray:
 
 
 def from_pcm16(samples: np.ndarray) -> np.ndarray:
-    """Gives the float32 values of int16 samples, full scale 1; exact.
+    """Returns the float32 values of int16 samples, full scale 1; exact.
 
     >>> from_pcm16(np.array([16384, -32768], np.int16)).tolist()
     [0.5, -1.0]
@@ -187,8 +238,14 @@ def write_wav(path: str | os.PathLike, samples: np.ndarray, sample_rate: int) ->
         temporary.write_bytes(buffer.getbuffer())
 
 
+def is_whole_wav(path: str | os.PathLike, n_samples: int) -> bool:
+    """Tells whether a file is there that has the size of the wav that `write_wav` makes of `n_samples`."""
+    path = Path(path)
+    return path.is_file() and path.stat().st_size == WAV_HEADER + 2 * n_samples
+
+
 def _checked(samples: np.ndarray, rate: int, *, name: str, sample_rate: int | None) -> np.ndarray:
-    """Gives back the samples when there are some, all finite and of the wanted rate."""
+    """Returns back the samples when there are some, all finite and of the wanted rate."""
     if sample_rate is not None and rate != sample_rate:
         raise InputError(f"{name}: is at {rate} Hz; {sample_rate} Hz is expected")
     if len(samples) == 0:
@@ -198,44 +255,13 @@ def _checked(samples: np.ndarray, rate: int, *, name: str, sample_rate: int | No
     return samples
 
 
-def is_truncated(file: BinaryIO) -> bool:
-    """Tells whether sound that begins here ends before its header says; libsndfile and kaldiio read on without a word.
-
-    Known of RIFF and RF64 wav, W64, AIFF and AU, and of kaldiio's AUDIO, which is a sound of any format behind its
-    length.
-    """
-    start = file.tell()
-    size = file.seek(0, os.SEEK_END)
-    file.seek(start)
-    header = file.read(32)
-    if header[:5] == b"AUDIO":
-        width = header[5]
-        return start + 6 + width + int.from_bytes(header[6 : 6 + width], "little") > size
-    if header[:4] != b"RIFF" or header[8:12] != b"WAVE":
-        length = _length_in_header(header)
-        return not _is_unknown(length) and start + length > size
-    file.seek(start + 12)
-    while len(chunk := file.read(8)) == 8:
-        length = int.from_bytes(chunk[4:], "little")
-        if chunk[:4] == b"data":
-            return not _is_unknown(length) and file.tell() + length > size
-        file.seek(length + length % 2, os.SEEK_CUR)
-    return True
-
-
-def _length_in_header(header: bytes) -> int:
-    """Gives how long a file is by its first 32 bytes; 0 when they do not say."""
-    if header[:4] == b"RF64":
-        return int.from_bytes(header[20:28], "little") + 8
-    if header[:4] == b"riff":  # W64
-        return int.from_bytes(header[16:24], "little")
-    if header[:4] == b"FORM":
-        return int.from_bytes(header[4:8], "big") + 8
-    if header[:4] == b".snd":
-        sound = int.from_bytes(header[8:12], "big")
-        return 0 if _is_unknown(sound) else int.from_bytes(header[4:8], "big") + sound
-    return 0
-
-
-def _is_unknown(length: int) -> bool:
-    return any(unknown <= length < unknown + 4096 for unknown in _UNKNOWN_SIZES) or length >= 1 << 63
+def _require_whole(file: BinaryIO, offset: int) -> None:
+    """Raises InputError when a wav or kaldiio's AUDIO in an archive ends before its header says."""
+    file.seek(offset)
+    header = file.read(6)
+    if header[:4] == b"RIFF":
+        wav_parts(Source(file), offset)
+    elif header[:5] == b"AUDIO":
+        length = int.from_bytes(file.read(header[5]), "little")
+        if file.tell() + length > file.seek(0, os.SEEK_END):
+            raise InputError(TRUNCATED)

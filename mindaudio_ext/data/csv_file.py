@@ -17,7 +17,7 @@ class CsvRow:
 
 
 def read_csv(path: str | os.PathLike) -> tuple[Sequence[str], Iterator[CsvRow]]:
-    """Gives the columns of a UTF-8 csv file and, as they are read, its rows.
+    """Returns the columns of a UTF-8 csv file and, as they are read, its rows.
 
     Raises:
         InputError: naming the file, when it is not one, and the line with more fields than there are columns.

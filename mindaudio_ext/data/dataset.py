@@ -9,11 +9,16 @@ from typing import TypeVar
 
 import numpy as np
 
+from mindaudio_ext.augmentations._augmentation import Augmentation
+from mindaudio_ext.augmentations.none import NoAugmentation
 from mindaudio_ext.data.audio import from_pcm16
-from mindaudio_ext.data.examples import Crops, DynamicMixtures, Example, Examples, read_rows
-from mindaudio_ext.data.mindrecord import Manifest
+from mindaudio_ext.data.conversation import Statistics
+from mindaudio_ext.data.conversation_examples import Conversations
+from mindaudio_ext.data.examples import Crops, DynamicMixtures, Example, Examples
+from mindaudio_ext.data.mindrecord import Manifest, read_rows
 from mindaudio_ext.errors import InputError
 
+_AUGMENTED = 2  # tells the generator of an example's augmentation from that of the example
 _AHEAD = 8  # batches that are made while a step runs
 
 T = TypeVar("T")
@@ -47,7 +52,11 @@ class TrainBatches:
         seed: of all that is drawn.
         dynamic_mixing: make new mixtures.
         speed_perturb: of dynamic mixing, the largest relative change of a source's speed.
+        augmentation: changes each example; None: they stay as they are.
         share: the part of each batch that is yielded; all of it by default.
+        keep_silent: leave silent sources in the examples, for a loss that takes them.
+        conversations: cut examples from new conversations of the set's sources instead: what these are to be like.
+        conversation_speakers: how many people they have.
 
     Raises:
         InputError: the set has fewer utterances than a batch, or dynamic mixing lacks the speakers.
@@ -62,17 +71,30 @@ class TrainBatches:
         seed: int,
         dynamic_mixing: bool = False,
         speed_perturb: float = 0.0,
+        augmentation: Augmentation | None = None,
         share: slice = slice(None),
+        keep_silent: bool = False,
+        conversations: Statistics | None = None,
+        conversation_speakers: Sequence[int] = (2,),
     ) -> None:
         if len(manifest.keys) < batch_size:
             raise InputError(
                 f"{manifest.path}: {len(manifest.keys)} utterances are fewer than batch_size ({batch_size})"
             )
         self.segment, self.batch_size, self._count = segment, batch_size, len(manifest.keys) // batch_size
+        self.seed, self.augmentation = seed, augmentation or NoAugmentation()
         self._share = range(batch_size)[share]
-        self.examples: Examples = Crops(manifest, segment=segment, seed=seed)
-        if dynamic_mixing:
-            self.examples = DynamicMixtures(manifest, segment=segment, seed=seed, speed_perturb=speed_perturb)
+        self.examples: Examples = Crops(manifest, segment=segment, seed=seed, keep_silent=keep_silent)
+        if conversations is not None:
+            if not keep_silent:
+                raise InputError("conversations: needs a loss for silent sources; pit_thresholded_snr is one")
+            self.examples = Conversations(
+                manifest, segment=segment, seed=seed, speakers=conversation_speakers, asked=conversations
+            )
+        elif dynamic_mixing:
+            self.examples = DynamicMixtures(
+                manifest, segment=segment, seed=seed, keep_silent=keep_silent, speed_perturb=speed_perturb
+            )
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -83,13 +105,18 @@ class TrainBatches:
 
         A thread makes the next ones while the caller is busy with one.
         """
-        return made_ahead(self._batches(epoch, start), _AHEAD)
+        return prefetch(self._batches(epoch, start), _AHEAD)
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
         firsts = range(start * self.batch_size, len(self) * self.batch_size, self.batch_size)
-        examples = self.examples.cut(epoch, [first + place for first in firsts for place in self._share])
+        places = [first + place for first in firsts for place in self._share]
+        examples = self._augmented(epoch, places, self.examples.cut(epoch, places))
         for _ in firsts:
             yield _batch(list(itertools.islice(examples, len(self._share))), self.segment)
+
+    def _augmented(self, epoch: int, places: Sequence[int], examples: Iterator[Example]) -> Iterator[Example]:
+        for place, example in zip(places, examples):
+            yield self.augmentation(np.random.default_rng((self.seed, epoch, place, _AUGMENTED)), *example)
 
 
 def whole_utterances(manifest: Manifest, rows: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -98,40 +125,40 @@ def whole_utterances(manifest: Manifest, rows: Sequence[int]) -> Iterator[tuple[
         yield from_pcm16(mixture), from_pcm16(sources)
 
 
-def made_ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+def prefetch(items: Iterator[T], depth: int) -> Iterator[T]:
     """Yields `items`, of which a thread makes up to `depth` in advance; what it raises is raised here.
 
     The thread ends with the items, or soon after the caller stops asking for them.
     """
-    made: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
+    made: queue.Queue[tuple[tuple[T, ...], BaseException | None]] = queue.Queue(depth)
     abandoned = threading.Event()
 
-    def hand_over(item: T | None, error: BaseException | None) -> None:
+    def hand_over(found: tuple[T, ...], error: BaseException | None) -> None:
         while not abandoned.is_set():
             try:
-                return made.put((item, error), timeout=0.1)
+                return made.put((found, error), timeout=0.1)
             except queue.Full:
                 continue
 
     def work() -> None:
         try:
             for item in items:
-                hand_over(item, None)
+                hand_over((item,), None)
                 if abandoned.is_set():
                     return
-            hand_over(None, StopIteration())
+            hand_over((), StopIteration())
         except BaseException as error:  # the caller's thread raises it
-            hand_over(None, error)
+            hand_over((), error)
 
-    threading.Thread(target=work, name="made_ahead", daemon=True).start()
+    threading.Thread(target=work, name="prefetch", daemon=True).start()
     try:
         while True:
-            item, error = made.get()
+            found, error = made.get()
             if isinstance(error, StopIteration):
                 return
             if error is not None:
                 raise error
-            yield item
+            yield from found
     finally:
         abandoned.set()
 

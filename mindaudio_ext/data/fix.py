@@ -4,20 +4,20 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mindaudio_ext.data.kaldi_dir import MAX_SOURCES
+from mindaudio_ext.data.kaldi_dir import SEGMENTS
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.files import atomic_path, write_text
+from mindaudio_ext.files import keep_copy, write_text
+from mindaudio_ext.keys import MAX_SOURCES
 
-BACKUP = ".backup"
 _OF_MIXTURES = (
     "wav.scp",
     *(f"spk{number}.scp" for number in range(1, MAX_SOURCES + 1)),
-    *("noise1.scp", "utt2spk", "utt2num_samples", "src2spk"),
+    *("noise1.scp", SEGMENTS, "utt2spk", "utt2num_samples", "src2spk"),
 )
 
 
 @dataclass(frozen=True)
-class Fixed:
+class FixReport:
     """What a data directory has now: mixtures kept, mixtures there were, files changed, and why lines were left out."""
 
     kept: int
@@ -26,12 +26,13 @@ class Fixed:
     left_out: tuple[str, ...]
 
 
-def fix_data_dir(path: str | os.PathLike) -> Fixed:
+def fix_data_dir(path: str | os.PathLike) -> FixReport:
     """Sorts the files of a data directory and keeps the mixtures that all of them have.
 
     A line that is there twice counts once; a line that is not `<key> <value>` and a key with two values are left out.
-    `spk2utt` is made from `utt2spk`, and `spk2gender` keeps the speakers of `src2spk`. What a file was before it was
-    changed is in `.backup`. A file that need not change is left alone, so that another run changes nothing.
+    With `segments`, the scp files keep the recordings that are used. `spk2utt` is made from `utt2spk`, and `spk2gender`
+    keeps the speakers of `src2spk`. What a file was before it was changed is in `.backup`. A file that need not change
+    is left alone, so that another run changes nothing.
 
     Args:
         path: the folder.
@@ -44,20 +45,44 @@ def fix_data_dir(path: str | os.PathLike) -> Fixed:
         if not (path / name).is_file():
             raise InputError(f"{path / name}: no such file; a data directory needs it")
     left_out: list[str] = []
-    files = {name: _read(path / name, left_out) for name in _OF_MIXTURES if (path / name).is_file()}
-    everywhere = set.intersection(*(set(values) for values in files.values()))
-    total = len(set.union(*(set(values) for values in files.values())))
-    if not everywhere:
-        raise InputError(f"{path}: no mixture is in all of {', '.join(files)}; nothing was changed")
-    files = {name: {key: values[key] for key in everywhere} for name, values in files.items()}
+    found = {name: _read(path / name, left_out) for name in _OF_MIXTURES if (path / name).is_file()}
+    files, total = _made_consistent(found)
+    kept = len(files["utt2spk"])
+    if not kept:
+        mixtures_in = [name for name in found if SEGMENTS not in found or not name.endswith(".scp")]
+        raise InputError(f"{path}: no mixture is in all of {', '.join(mixtures_in)}; nothing was changed")
     files["spk2utt"] = _utterances_of(files["utt2spk"])
     if (path / "spk2gender").is_file():
         files["spk2gender"] = _read(path / "spk2gender", left_out)
         if "src2spk" in files:
             speakers = {speaker for value in files["src2spk"].values() for speaker in value.split()}
-            files["spk2gender"] = {key: sex for key, sex in files["spk2gender"].items() if key in speakers}
+            files["spk2gender"] = _only(files["spk2gender"], speakers)
     changed = tuple(name for name, values in files.items() if _write(path / name, values))
-    return Fixed(len(everywhere), total, changed, tuple(left_out))
+    return FixReport(kept, total, changed, tuple(left_out))
+
+
+def _made_consistent(files: dict[str, dict[str, str]]) -> tuple[dict[str, dict[str, str]], int]:
+    """Returns the files with those mixtures alone that all have, and how many mixtures any has.
+
+    With `segments`, scp files list recordings: one that is not in all of them has no mixtures, and only those that are
+    used stay.
+    """
+    recordings = {name: values for name, values in files.items() if SEGMENTS in files and name.endswith(".scp")}
+    files = {name: values for name, values in files.items() if name not in recordings}
+    if recordings:
+        complete = set.intersection(*map(set, recordings.values()))
+        of_complete = {key: value for key, value in files[SEGMENTS].items() if value.split()[0] in complete}
+        files = files | {SEGMENTS: of_complete}
+    everywhere = set.intersection(*map(set, files.values()))
+    total = len(set.union(*map(set, files.values())))
+    files = {name: _only(values, everywhere) for name, values in files.items()}
+    used = {value.split()[0] for value in files.get(SEGMENTS, {}).values()}
+    return files | {name: _only(values, used) for name, values in recordings.items()}, total
+
+
+def _only(values: dict[str, str], keys: set[str]) -> dict[str, str]:
+    """Returns the values of these keys, in their order."""
+    return {key: value for key, value in values.items() if key in keys}
 
 
 def _read(path: Path, left_out: list[str]) -> dict[str, str]:
@@ -92,7 +117,6 @@ def _write(path: Path, values: dict[str, str]) -> bool:
     if before == text.encode():
         return False
     if before is not None:
-        with atomic_path(path.parent / BACKUP / path.name) as backup:
-            backup.write_bytes(before)
+        keep_copy(path)
     write_text(path, text)
     return True

@@ -1,5 +1,6 @@
-"""Work spread over processes, in order, with progress on stderr."""
+"""Work spread over processes, or over the tasks of a cluster, in order, with progress on stderr."""
 
+import logging
 import multiprocessing
 import os
 import sys
@@ -12,9 +13,14 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from mindaudio_ext.cluster import Slurm, map_shards
+from mindaudio_ext.errors import one_line
+from mindaudio_ext.interrupt import before_processes, remove_unfinished
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+log = logging.getLogger(__name__)
 _FEW = 100  # items: fewer get one line when all are done
 _worker_number = 0
 _WAITING_PER_JOB = 8  # bounds the memory of results that wait for an earlier one
@@ -23,7 +29,7 @@ _WAITING_PER_JOB = 8  # bounds the memory of results that wait for an earlier on
 def parallel_map(
     function: Callable[[Item], Result], items: Sequence[Item], *, nj: int, title: str, fresh: bool = False
 ) -> Iterator[Result]:
-    """Yields `function(item)` for each item, in order, computed in `nj` processes.
+    """Yields `function(item)` for each item, in order, computed in `nj` processes; on a cluster, by an array job.
 
     Args:
         function: a module's function; it and the items must pickle.
@@ -32,9 +38,13 @@ def parallel_map(
         title: begins the progress line.
         fresh: a new process for every item, for libraries whose state must not leak from one item to the next.
     """
+    if slurm := Slurm.from_environment():
+        yield from map_shards(function, items, slurm, title=one_line(title), fresh=fresh)
+        return
     if nj <= 1 and not fresh:
         yield from progress(map(function, items), total=len(items), title=title)
         return
+    before_processes()
     context = multiprocessing.get_context("forkserver")  # fork is unsafe once there are threads, spawn is slow
     context.set_forkserver_preload([function.__module__])
     if fresh:
@@ -49,13 +59,14 @@ def parallel_map(
 
 def progress(results: Iterable[Result], *, total: int, title: str) -> Iterator[Result]:
     """Passes results on and shows how many came: a bar on a terminal, else a line a quarter."""
+    title = one_line(title)  # a folder's name may hold anything
     if sys.stderr.isatty():
         yield from tqdm(results, total=total, desc=title, file=sys.stderr)
         return
     steps = 4 if total >= _FEW else 1
     for count, result in enumerate(results, 1):
         if count * steps // total > (count - 1) * steps // total:
-            print(f"{title}: {count} of {total}", file=sys.stderr, flush=True)
+            log.info("%s: %d of %d", title, count, total)
         yield result
 
 
@@ -87,7 +98,7 @@ def _in_new_process(
 
 
 def worker_number() -> int:
-    """Gives the number of this process among those of a `parallel_map`, from 0; 0 in a process that is none of them."""
+    """Returns the number of this process among those of a `parallel_map`, from 0; 0 in any other process."""
     return _worker_number
 
 
@@ -102,9 +113,11 @@ def _begin_worker(begun: Synchronized) -> None:
 def _end_with_parent() -> None:
     """Ends a worker at once when its parent was killed; it would write files beside the next attempt otherwise."""
     parent = multiprocessing.parent_process()
+    assert parent is not None, "this is no worker"
 
     def watch() -> None:
         parent.join()
+        remove_unfinished()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

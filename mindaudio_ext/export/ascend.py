@@ -6,8 +6,8 @@ from mindaudio_ext.export.graph import Graph
 ALLOWED = frozenset(
     (
         *("Abs", "Add", "BatchMatMul", "BiasAdd", "Cast", "Concat", "CumSum", "DynamicGRUV2", "DynamicRNN"),
-        *("LayerNorm", "Less", "MakeTuple", "MatMul", "Mul", "Neg", "RealDiv", "ReduceMean", "ReLU", "Reshape"),
-        *("ReverseV2", "Rsqrt", "Select", "Sigmoid", "Softmax", "Square", "StridedSlice", "Sub", "Tanh"),
+        *("Erf", "Gather", "LayerNorm", "Less", "MakeTuple", "MatMul", "Mul", "Neg", "RealDiv", "ReduceMean", "ReLU"),
+        *("Reshape", "ReverseV2", "Rsqrt", "Select", "Sigmoid", "Softmax", "Square", "StridedSlice", "Sub", "Tanh"),
         *("Transpose", "TupleGetItem"),
     )
 )

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.export.graph import Graph, Type, read_mindir
+from mindaudio_ext.export.graph import Graph, Type
+from mindaudio_ext.export.mindir_file import read_mindir
 from mindaudio_ext.export.operators import OPERATORS, call
 
 
@@ -31,7 +32,7 @@ class Interpreter:
         self._last_reader = {source: node.output for node in graph.nodes for source in node.inputs}
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Gives the output.
+        """Returns the output.
 
         Args:
             inputs: of the graph's shape and type.

@@ -4,9 +4,10 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,23 +18,27 @@ import numpy as np
 import mindaudio_ext
 from mindaudio_ext.config import Config
 from mindaudio_ext.data.kaldi_dir import DataDir, read_data_dir
-from mindaudio_ext.decode.separate import Separator, find_checkpoint, read_experiment, require_length
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.export import prove
+from mindaudio_ext.experiment import Experiment
+from mindaudio_ext.export import verify
 from mindaudio_ext.export.ascend import check_operators
-from mindaudio_ext.export.graph import Graph, describe_mindir, read_mindir, write_mindir
+from mindaudio_ext.export.graph import Graph
 from mindaudio_ext.export.interpreter import read_graph
+from mindaudio_ext.export.mindir_file import describe_mindir, read_mindir, write_mindir
 from mindaudio_ext.export.onnx_file import describe_onnx, run_onnx, write_onnx
-from mindaudio_ext.export.prove import Fidelity, Parity, Segment
 from mindaudio_ext.export.simplify import in_float32, simplify
-from mindaudio_ext.files import atomic_path, sha256_of, write_text
+from mindaudio_ext.export.verify import Fidelity, Parity, Segment
+from mindaudio_ext.files import atomic_path, parse_json, sha256_of, write_text
+from mindaudio_ext.inference.separator import Separator, require_length
+from mindaudio_ext.interrupt import removed_at_an_end
+from mindaudio_ext.registry import MODELS, SEPARATORS
 
-FORMAT = 1
+MANIFEST_FORMAT = 1
 SUFFIXES = {"host": "_host.mindir", "ascend": "_ascend.mindir", "onnx": ".onnx"}  # in the manifest's order
 
 
 @dataclasses.dataclass(frozen=True)
-class Exported:
+class GraphFile:
     """A graph file and its proof.
 
     Attributes:
@@ -51,13 +56,10 @@ def export_graphs(
     expdir: str | os.PathLike,
     data_dir: str | os.PathLike,
     *,
-    model_path: str | os.PathLike | None = None,
-    segments: Sequence[float] | None = None,
-    batch: int | None = None,
-    targets: Sequence[str] | None = None,
-    utterances: int | None = None,
+    config: Config | None = None,
+    mindir_version: int = 1,
     allow_pipes: bool = False,
-) -> list[Exported]:
+) -> list[GraphFile]:
     """Makes the graphs of an experiment and, last, `export/manifest.json`; docs/contracts.md has its format.
 
     When a graph fails its proof there is no manifest. What is whole and of the same checkpoint, config, test utterances
@@ -66,11 +68,8 @@ def export_graphs(
     Args:
         expdir: the experiment.
         data_dir: the test set on which the graphs are proved.
-        model_path: a checkpoint; see `Separator.from_expdir`.
-        segments: seconds, instead of the config's `export_segment`; so the following.
-        batch: mixtures at once.
-        targets: of "host", "ascend" and "onnx".
-        utterances: on which the Ascend graph is proved.
+        config: of the experiment, with what this run exports of which checkpoint; by default the experiment's own.
+        mindir_version: of the Ascend graph's file, one of `mindir_file.VERSIONS`.
         allow_pipes: run the commands in the scp files.
 
     Returns:
@@ -79,50 +78,46 @@ def export_graphs(
     Raises:
         InputError: no model or test set, a signal that cannot be read, or an operator that a target does not have.
     """
-    config = read_experiment(expdir)
-    given = {"segment": segments, "batch": batch, "targets": targets, "utterances": utterances}
-    config = dataclasses.replace(
-        config,
-        **{f"export_{key}": tuple(v) if isinstance(v, Sequence) else v for key, v in given.items() if v is not None},
-    )
+    experiment = Experiment(Path(expdir))
+    config = config or experiment.read_config()
     for seconds in config.export_segment:
         require_length(round(seconds * config.sample_rate), config, name=f"export_segment {seconds:g}")
-    for key in ("export_batch", "export_utterances"):
-        if getattr(config, key) < 1:
-            raise InputError(f"{key}: must be at least 1, got {getattr(config, key)}")
-    checkpoint = find_checkpoint(expdir, config, model_path)
+    checkpoint = experiment.find_checkpoint(config)
     data = read_data_dir(data_dir, allow_pipes=allow_pipes)
     if len(data.sources) != config.num_spks:
         raise InputError(f"{data_dir}: has {len(data.sources)} sources, the experiment's num_spks is {config.num_spks}")
-    export = _Export(Path(expdir), config, checkpoint, data)
+    export = _Export(experiment, config, checkpoint, data, mindir_version)
     return export.kept() or export.make()
 
 
 class _Export:
     """One run: what is exported, from where, to where."""
 
-    def __init__(self, expdir: Path, config: Config, checkpoint: Path, data: DataDir) -> None:
-        self.config, self.checkpoint, self.data = config, checkpoint, data
-        self.folder = expdir / "export"
-        self.name = os.path.basename(os.path.abspath(expdir))
+    def __init__(
+        self, experiment: Experiment, config: Config, checkpoint: Path, data: DataDir, mindir_version: int = 1
+    ) -> None:
+        self.config, self.checkpoint, self.data, self.mindir_version = config, checkpoint, data, mindir_version
+        self.experiment, self.folder = experiment, experiment.export
+        self.name = experiment.name
         self.manifest = self.folder / "manifest.json"
         self.source = {
-            "format": FORMAT,
+            "format": MANIFEST_FORMAT,
             "name": self.name,
             "sample_rate": config.sample_rate,
             "num_spks": config.num_spks,
-            "checkpoint": os.path.relpath(checkpoint, expdir),
+            "checkpoint": os.path.relpath(checkpoint, experiment.path),
             "checkpoint_sha256": sha256_of(checkpoint),
             "config": json.loads(json.dumps(dataclasses.asdict(config))),
             "versions": {"mindspore": version("mindspore"), "mindaudio-ext": mindaudio_ext.__version__},
+            "mindir_version": mindir_version,
             "proved_on": list(data.keys[: config.export_utterances]),
         }
-        self.scores = _scores(expdir, config, self.source["checkpoint_sha256"])
+        self.scores = _scores(experiment, config, self.source["checkpoint_sha256"])
 
-    def kept(self) -> list[Exported]:
-        """Gives the graphs of a whole manifest of this very source, whose scores are brought up to date."""
+    def kept(self) -> list[GraphFile]:
+        """Returns the graphs of a whole manifest of this very source, whose scores are brought up to date."""
         try:
-            manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
+            manifest = parse_json(self.manifest.read_text(encoding="utf-8"))
             if any(manifest[key] != value for key, value in self.source.items()):
                 return []
             graphs = [self._read_entry(entry) for entry in manifest["graphs"]]
@@ -135,23 +130,23 @@ class _Export:
             _write_json(self.manifest, manifest | {"scores": self.scores})
         return graphs
 
-    def _read_entry(self, entry: dict[str, Any]) -> Exported:
+    def _read_entry(self, entry: dict[str, Any]) -> GraphFile:
         proof = dict(entry["proof"])
         if entry["role"] != "ascend":
-            proof["tolerance"] = prove.ONNX_TOLERANCE if entry["role"] == "onnx" else prove.HOST_TOLERANCE
+            proof["tolerance"] = verify.ONNX_TOLERANCE if entry["role"] == "onnx" else verify.HOST_TOLERANCE
         kind = Fidelity if entry["role"] == "ascend" else Parity
-        return Exported(self.folder / entry["file"], entry["role"], kind(**proof))
+        return GraphFile(self.folder / entry["file"], entry["role"], kind(**proof))
 
-    def make(self) -> list[Exported]:
-        """Writes and proves all graphs, then the manifest."""
-        model = Separator.from_expdir(self.folder.parent, self.checkpoint, device_target="CPU", shifts=1)
+    def make(self) -> list[GraphFile]:
+        """Writes and proves all graphs, then the manifest; raises InputError when that is somebody else's."""
+        self._require_own()
+        model = Separator.from_expdir(self.experiment.path, self.checkpoint, device_target="CPU", shifts=1)
+        _refuse_targets(self.config)
         self.manifest.unlink(missing_ok=True)
-        for pattern in ("*.mindir", "*.onnx", "parity.json"):
-            for stale in self.folder.glob(pattern):
-                stale.unlink()
+        self._remove_graphs()
         graphs, entries = [], []
         for seconds in self.config.export_segment:
-            segments = prove.read_segments(
+            segments = verify.read_segments(
                 self.data,
                 length=round(seconds * self.config.sample_rate),
                 sample_rate=self.config.sample_rate,
@@ -167,7 +162,25 @@ class _Export:
         _write_json(self.manifest, self.source | {"scores": self.scores, "graphs": entries})
         return graphs
 
-    def _make_length(self, seconds: float, segments: list[Segment]) -> Iterator[Exported]:
+    def _require_own(self) -> None:
+        if not self.manifest.exists():
+            return
+        try:
+            is_ours = "checkpoint_sha256" in parse_json(self.manifest.read_text(encoding="utf-8"))
+        except (ValueError, TypeError):
+            is_ours = False
+        if not is_ours:
+            raise InputError(f"{self.manifest}: is there and is not what stage 5 writes; move it away")
+
+    def _remove_graphs(self) -> None:
+        """Removes the graphs of an earlier run; what is called otherwise, as `converter_lite` has it, stays."""
+        suffixes = "|".join(map(re.escape, SUFFIXES.values()))
+        ours = re.compile(rf"{re.escape(self.name)}_[0-9.e+-]+s({suffixes})")
+        for path in self.folder.glob("*"):
+            if ours.fullmatch(path.name):
+                path.unlink()
+
+    def _make_length(self, seconds: float, segments: list[Segment]) -> Iterator[GraphFile]:
         """Writes and proves the graphs of one length, one after the other."""
         targets, batch = self.config.export_targets, self.config.export_batch
         shape = (batch, len(segments[0].mixture))
@@ -175,32 +188,32 @@ class _Export:
         if "host" in targets:
             with atomic_path(paths["host"]) as temporary:
                 _write_mindir(self.config, self.checkpoint, shape, "portable", temporary)
-            run = partial(prove.run_in_fresh_process, paths["host"])
-            proof = prove.compare(run, segments, batch=batch, tolerance=prove.HOST_TOLERANCE)
-            yield Exported(paths["host"], "host", proof)
+            run = partial(verify.run_in_fresh_process, paths["host"])
+            proof = verify.compare(run, segments, batch=batch, tolerance=verify.HOST_TOLERANCE)
+            yield GraphFile(paths["host"], "host", proof)
         if targets == ("host",):
             return
         original = self._for_ascend(shape)
         if "ascend" in targets:
             graph = simplify(original)
             check_operators(graph, paths["ascend"].name)
-            write_mindir(graph, paths["ascend"])
-            yield Exported(paths["ascend"], "ascend", prove.score(read_graph(paths["ascend"]), segments, batch=batch))
+            write_mindir(graph, paths["ascend"], version=self.mindir_version)
+            yield GraphFile(paths["ascend"], "ascend", verify.score(read_graph(paths["ascend"]), segments, batch=batch))
         if "onnx" in targets:
             write_onnx(simplify(in_float32(original)), paths["onnx"])
             run = partial(run_onnx, paths["onnx"])
-            proof = prove.compare(run, segments, batch=batch, tolerance=prove.ONNX_TOLERANCE)
-            yield Exported(paths["onnx"], "onnx", proof)
+            proof = verify.compare(run, segments, batch=batch, tolerance=verify.ONNX_TOLERANCE)
+            yield GraphFile(paths["onnx"], "onnx", proof)
 
     def _for_ascend(self, shape: tuple[int, int]) -> Graph:
-        """Gives the network as MindSpore exports it for an Ascend."""
-        with tempfile.TemporaryDirectory() as folder:
+        """Returns the network as MindSpore exports it for an Ascend."""
+        with tempfile.TemporaryDirectory() as folder, removed_at_an_end(folder):
             path = Path(folder) / "graph.mindir"
             _write_mindir(self.config, self.checkpoint, shape, "Ascend", path)
             return read_mindir(path, name=f"{self.name} for Ascend")
 
-    def _entry(self, exported: Exported, seconds: float) -> dict[str, Any]:
-        """Gives the manifest's entry of a graph."""
+    def _entry(self, exported: GraphFile, seconds: float) -> dict[str, Any]:
+        """Returns the manifest's entry of a graph."""
         proof = dataclasses.asdict(exported.proof)
         proof.pop("tolerance", None)
         return {
@@ -217,39 +230,52 @@ class _Export:
         }
 
 
+def _refuse_targets(config: Config) -> None:
+    """Raises InputError for a target that the class of the model, or of its separator, says it has no graph for.
+
+    A class says so by `export_targets`, those it has; without, the operators of the graph that is made decide.
+    """
+    name = config.separator if config.model == "tasnet" else config.model
+    registered = SEPARATORS.get(name) if config.model == "tasnet" else MODELS.get(name)
+    possible = getattr(registered, "export_targets", tuple(SUFFIXES))
+    for target in config.export_targets:
+        if target not in possible:
+            raise InputError(f"export_targets: {name} has no graph for {target}; it has: {', '.join(possible)}")
+
+
 def _write_mindir(config: Config, checkpoint: Path, shape: tuple[int, int], target: str, path: Path) -> None:
     """Writes the model for mixtures of this shape, with its recurrent layers in the form for `target`."""
     import mindspore as ms
 
     from mindaudio_ext.layers.rnn import build_rnns_for
-    from mindaudio_ext.models.checkpoint import load_parameters
+    from mindaudio_ext.models.parameters import load_parameters
     from mindaudio_ext.models.tasnet import build_model
 
     with build_rnns_for(target):
         model = build_model(config)
     load_parameters(model, checkpoint)
     model.set_train(False)
-    with tempfile.TemporaryDirectory() as folder:  # MindSpore refuses a path with a space, or a letter beyond ASCII
+    # MindSpore refuses a path with a space, or a letter beyond ASCII.
+    with tempfile.TemporaryDirectory() as folder, removed_at_an_end(folder):
         written = Path(folder) / "graph.mindir"
         ms.export(model, ms.Tensor(np.zeros(shape, np.float32)), file_name=str(written), file_format="MINDIR")
         shutil.copyfile(written, path)  # not its mode: only the owner could read it
 
 
-def _scores(expdir: Path, config: Config, checkpoint_sha256: str) -> dict[str, dict[str, Any]]:
-    """Gives the utterances and mean SI-SNRi of the test sets that this checkpoint separated and stage 4 scored."""
+def _scores(experiment: Experiment, config: Config, checkpoint_sha256: str) -> dict[str, dict[str, Any]]:
+    """Returns the utterances and mean SI-SNRi of the test sets that this checkpoint separated and stage 4 scored."""
     scores = {}
     for name in config.test_sets:
         try:
-            with open(expdir / f"separated_{name}" / "made.jsonl", encoding="utf-8") as journal:
-                head = json.loads(journal.readline())
-            if head["sha256"] != checkpoint_sha256:
+            origin = experiment.separated(name).read_origin()
+            if origin is None or origin["sha256"] != checkpoint_sha256:
                 continue
-            with open(expdir / f"scores_{name}.csv", encoding="utf-8", newline="") as file:
+            with open(experiment.scores(name), encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
-            mean = float(np.mean([float(row["si_snri"]) for row in rows]))
+            mean = float(np.mean([float(row["si_snri"]) for row in rows if row["si_snri"]]))  # not of silent references
             scores[name] = {"utterances": len({row["key"] for row in rows}), "si_snri": round(mean, 6)}
-            if head.get("shifts", 1) > 1:
-                scores[name]["shifts"] = head["shifts"]
+            if origin.get("shifts", 1) > 1:
+                scores[name]["shifts"] = origin["shifts"]
         except (OSError, ValueError, KeyError, TypeError):
             continue  # not scored, or by something else
     return scores

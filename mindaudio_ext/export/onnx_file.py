@@ -1,4 +1,9 @@
-"""A simplified float32 graph as ONNX, of operators of opset 18; needs the extra `onnx`."""
+"""A simplified float32 graph as ONNX, in the form that Ascend's converters take; needs the extra `onnx`.
+
+What ATC (CANN's converter) and MindSpore Lite's read alike: opset 11, recurrent layers in one direction, with bias,
+initial states and all outputs, and no sequence lengths. Lite leaves out inputs without a name and tells the others by
+their order.
+"""
 
 import math
 import os
@@ -12,7 +17,7 @@ from mindaudio_ext.errors import InputError
 from mindaudio_ext.export.graph import Graph, Node, Type, describe_tensor
 from mindaudio_ext.files import atomic_path
 
-OPSET, IR_VERSION = 18, 8  # 2023: norms and slices as written here, and every onnxruntime since 1.14 reads them
+OPSET, IR_VERSION = 11, 6  # 2019
 
 
 def write_onnx(graph: Graph, path: str | os.PathLike) -> None:
@@ -40,7 +45,7 @@ def write_onnx(graph: Graph, path: str | os.PathLike) -> None:
 
 
 def run_onnx(path: str | os.PathLike, inputs: np.ndarray) -> np.ndarray:
-    """Gives the output of an ONNX file of one input, by onnxruntime on the CPU.
+    """Returns the output of an ONNX file of one input, by onnxruntime on the CPU.
 
     Raises:
         InputError: the extra `onnx` is not installed.
@@ -53,7 +58,7 @@ def run_onnx(path: str | os.PathLike, inputs: np.ndarray) -> np.ndarray:
 
 
 def describe_onnx(path: str | os.PathLike) -> dict[str, Any]:
-    """Gives `inputs`, `outputs` and `operators` (counts) of what `write_onnx` wrote, as a manifest has them."""
+    """Returns `inputs`, `outputs` and `operators` (counts) of what `write_onnx` wrote, as a manifest has them."""
     graph = _import("onnx").load(path).graph
     named = [[(value.name, value.type.tensor_type.shape.dim) for value in each] for each in (graph.input, graph.output)]
     inputs, outputs = (
@@ -82,12 +87,15 @@ class _Writer:
         self.arrays: dict[str, Any] = {}
         self.names: dict[str, str] = {}  # ONNX's of the graph's, where they differ
         self.members: dict[str, list[str]] = {}  # of tuples
+        self.last_cells: dict[
+            str, str
+        ] = {}  # of an LSTM, or of the series of its cells, of which ONNX has the last alone
 
     def value(self, name: str) -> Any:
         return self.graph.constants[name]
 
     def name(self, name: str) -> str:
-        """Gives the ONNX name of a value of the graph, whose array is added when it is a constant."""
+        """Returns the ONNX name of a value of the graph, whose array is added when it is a constant."""
         value = self.graph.constants.get(name)
         if isinstance(value, np.ndarray) and name not in self.arrays:
             self.array(value, name)
@@ -100,10 +108,11 @@ class _Writer:
         self.arrays[name] = self.numpy_helper.from_array(value, name)
         return name
 
-    def add(self, op: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
+    def add(self, op: str, inputs: list[str], output: str = "", *, n_outputs: int = 1, **attributes: Any) -> str:
         """Adds an ONNX node; gives its first output's name."""
         output = output or f"part_{len(self.nodes)}"
-        self.nodes.append(self.helper.make_node(op, inputs, [output], **attributes))
+        others = [f"{output}_{number}" for number in range(1, n_outputs)]
+        self.nodes.append(self.helper.make_node(op, inputs, [output, *others], **attributes))
         return output
 
     def type_of(self, name: str) -> Type:
@@ -120,7 +129,11 @@ def _make_tuple(writer: _Writer, node: Node) -> str:
 
 
 def _tuple_get_item(writer: _Writer, node: Node) -> str:
-    if writer.value(node.inputs[1]) != 0:
+    number = writer.value(node.inputs[1])
+    if number == 2 and node.inputs[0] in writer.last_cells:
+        writer.last_cells[node.output] = writer.last_cells[node.inputs[0]]
+        return node.output
+    if number != 0:
         raise InputError(f"{node.output}: only the first output of an operator can be written as ONNX")
     return writer.name(node.inputs[0])
 
@@ -139,6 +152,12 @@ def _transpose(writer: _Writer, node: Node) -> str:
 
 def _strided_slice(writer: _Writer, node: Node) -> str:
     begin, end, strides = (writer.value(n) for n in node.inputs[1:4])
+    if (
+        node.inputs[0] in writer.last_cells
+        and node.type.shape[0] == 1
+        and end[0] == writer.type_of(node.inputs[0]).shape[0]
+    ):
+        return writer.last_cells[node.inputs[0]]
     return _slice(writer, writer.name(node.inputs[0]), begin, end, tuple(range(len(begin))), strides, node.output)
 
 
@@ -168,17 +187,30 @@ def _bias_add(writer: _Writer, node: Node) -> str:
 
 
 def _softmax(writer: _Writer, node: Node) -> str:
+    """Over the last axis: opset 11 takes all axes behind the one it is given together."""
     (axis,) = writer.value(node.inputs[1])
-    return writer.add("Softmax", [writer.name(node.inputs[0])], node.output, axis=axis)
+    order = list(range(len(node.type.shape)))
+    axis, last = order[axis], order[-1]
+    if axis == last:
+        return writer.add("Softmax", [writer.name(node.inputs[0])], node.output, axis=last)
+    order[axis], order[last] = last, axis  # its own inverse
+    swapped = writer.add("Transpose", [writer.name(node.inputs[0])], perm=order)
+    return writer.add("Transpose", [writer.add("Softmax", [swapped], axis=last)], node.output, perm=order)
 
 
 def _reduce_mean(writer: _Writer, node: Node) -> str:
-    inputs = [writer.name(node.inputs[0]), writer.array(writer.value(node.inputs[1]))]
-    return writer.add("ReduceMean", inputs, node.output, keepdims=int(writer.value(node.inputs[2])))
+    axes, keep_dims = (writer.value(n) for n in node.inputs[1:])
+    x = writer.name(node.inputs[0])
+    return writer.add("ReduceMean", [x], node.output, axes=axes, keepdims=int(keep_dims))
 
 
 def _cumsum(writer: _Writer, node: Node) -> str:
     return writer.add("CumSum", [writer.name(node.inputs[0]), writer.array(writer.value(node.inputs[1]))], node.output)
+
+
+def _gather(writer: _Writer, node: Node) -> str:
+    inputs = [writer.name(n) for n in node.inputs[:2]]
+    return writer.add("Gather", inputs, node.output, axis=writer.value(node.inputs[2]))
 
 
 def _square(writer: _Writer, node: Node) -> str:
@@ -203,7 +235,7 @@ def _layer_norm(writer: _Writer, node: Node) -> str:
 
 
 def _mean(writer: _Writer, x: str, shape: tuple[int, ...], first: int) -> str:
-    """Gives the mean over the axes from `first` on, which stay with size 1.
+    """Returns the mean over the axes from `first` on, which stay with size 1.
 
     onnxruntime sums up in float32 one by one: over millions of values that is wrong in the fourth digit. Means of means
     over short axes are not, so long axes are split first.
@@ -211,12 +243,12 @@ def _mean(writer: _Writer, x: str, shape: tuple[int, ...], first: int) -> str:
     sizes = [factor for size in shape[first:] for factor in _factors(size)]
     x = writer.add("Reshape", [x, writer.array((*shape[:first], *sizes))])
     for axis in reversed(range(first, first + len(sizes))):
-        x = writer.add("ReduceMean", [x, writer.array((axis,))])
+        x = writer.add("ReduceMean", [x], axes=(axis,))
     return writer.add("Reshape", [x, writer.array((*shape[:first], *(1,) * (len(shape) - first)))])
 
 
 def _factors(size: int) -> tuple[int, int]:
-    """Gives the two factors of a size that are nearest to each other.
+    """Returns the two factors of a size that are nearest to each other.
 
     >>> _factors(64500)
     (250, 258)
@@ -233,6 +265,7 @@ def _lstm(writer: _Writer, node: Node) -> str:
     f[:, -1] += node.attributes["forget_bias"]
     rows = np.concatenate((i, o, f, g))[None]  # [1, 4H, N + H + 1]
     arrays = [rows[..., :width], rows[..., width:-1], np.pad(rows[..., -1], ((0, 0), (0, 4 * size)))]
+    writer.last_cells[node.output] = f"{node.output}_outputs_2"
     return _recurrent(writer, node, "LSTM", arrays, [writer.name(h), writer.name(c)], hidden_size=size)
 
 
@@ -246,22 +279,24 @@ def _gru(writer: _Writer, node: Node) -> str:
 
 
 def _recurrent(
-    writer: _Writer, node: Node, op: str, arrays: list[np.ndarray], states: list[str], **attributes: int
+    writer: _Writer, node: Node, op: str, arrays: list[np.ndarray], states: list[str], **attributes: Any
 ) -> str:
     """Adds a layer [T, B, N] -> [T, B, H] of one direction; arrays are ONNX's W, R and B."""
     inputs = [writer.name(node.inputs[0]), *(writer.array(each) for each in arrays), "", *states]
-    y = writer.add(op, inputs, **attributes)  # [T, 1, B, H]
-    return writer.add("Squeeze", [y, writer.array((1,))], node.output)
+    name = f"{node.output}_outputs"
+    y = writer.add(op, inputs, name, n_outputs=1 + len(states), direction="forward", **attributes)  # [T, 1, B, H]
+    return writer.add("Squeeze", [y], node.output, axes=(1,))
 
 
 _RULES: dict[str, Callable[[_Writer, Node], str]] = {
-    **{op: _same(op) for op in ("Abs", "Add", "Less", "Mul", "Neg", "Sigmoid", "Sub", "Tanh")},
+    **{op: _same(op) for op in ("Abs", "Add", "Erf", "Less", "Mul", "Neg", "Sigmoid", "Sub", "Tanh")},
     "BatchMatMul": _matmul,
     "BiasAdd": _bias_add,
     "Concat": _concat,
     "CumSum": _cumsum,
     "DynamicGRUV2": _gru,
     "DynamicRNN": _lstm,
+    "Gather": _gather,
     "LayerNorm": _layer_norm,
     "MakeTuple": _make_tuple,
     "MatMul": _matmul,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import erf
 
 from mindaudio_ext.export.graph import FLOAT16, FLOAT32
 
@@ -32,7 +33,7 @@ def _strided_slice(
 
 
 def slices(begin: tuple, end: tuple, strides: tuple, begin_mask: int, end_mask: int, shrink: int) -> tuple:
-    """Gives the index that a StridedSlice without ellipsis and new axes takes; bit i of a mask is axis i."""
+    """Returns the index that a StridedSlice without ellipsis and new axes takes; bit i of a mask is axis i."""
     index: list[Any] = []
     for i, (first, last, step) in enumerate(zip(begin, end, strides)):
         if shrink >> i & 1:
@@ -101,17 +102,18 @@ def _dynamic_rnn(
     gates = (x.reshape(-1, width).astype(np.float32) @ w[:width]).reshape(n_steps, n_batch, 4 * size)
     bias = bias.astype(np.float32)
     bias[2 * size : 3 * size] += forget_bias
-    y = np.empty((n_steps, n_batch, size), half)
+    y, cells = np.empty((n_steps, n_batch, size), half), np.empty((n_steps, n_batch, size), half)
     h, c = h[0].astype(np.float32), c[0].astype(np.float32)
     for t in range(n_steps):
         step = gates[t]  # [B, 4H]
         step += h @ w[width:]
         step += bias
         i, f, o = (_sigmoid(step[:, k * size : (k + 1) * size]) for k in (0, 2, 3))
-        c = (f * c + i * np.tanh(step[:, size : 2 * size])).astype(half).astype(np.float32)
+        cells[t] = f * c + i * np.tanh(step[:, size : 2 * size])
+        c = cells[t].astype(np.float32)
         y[t] = o * np.tanh(c)
         h = y[t].astype(np.float32)
-    return (y,)
+    return y, y, cells
 
 
 def _dynamic_gru_v2(
@@ -149,13 +151,18 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "BiasAdd": _bias_add,
     "Cast": lambda x, dtype: x.astype(_TYPES[dtype]),
     "Concat": lambda parts, axis: np.concatenate(parts, axis=axis),
+    "Cos": np.cos,
     "CumSum": _cumsum,
     "Depend": lambda x, _: x,
     "Div": np.divide,
     "Divs": lambda x, y: x / x.dtype.type(y),
     "DynamicGRUV2": _dynamic_gru_v2,
     "DynamicRNN": _dynamic_rnn,
+    "Erf": lambda x: erf(x.astype(np.float32, copy=False)).astype(x.dtype, copy=False),
+    "Exp": np.exp,
     "ExpandDims": np.expand_dims,
+    "FloorDiv": np.floor_divide,
+    "Gather": lambda x, places, axis, _batch_dims: np.take(x, places, axis=axis),
     "LayerNorm": _layer_norm,
     "Less": np.less,
     "LessScalar": lambda x, y: x < x.dtype.type(y),
@@ -164,6 +171,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "MakeTuple": lambda *members: members,
     "MatMul": _matmul,
     "MatMulExt": _matmul,
+    "Maximum": np.maximum,
+    "Minimum": np.minimum,
     "Mul": np.multiply,
     "Muls": lambda x, y: x * x.dtype.type(y),
     "Neg": np.negative,
@@ -176,6 +185,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Rsqrt": lambda x: x.dtype.type(1) / np.sqrt(x),
     "Select": np.where,
     "Sigmoid": _sigmoid,
+    "Sin": np.sin,
     "Softmax": _softmax,
     "Split": _split,
     "Square": np.square,
@@ -185,7 +195,9 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Sub": np.subtract,
     "SumExt": _sum,
     "Tanh": np.tanh,
+    "Tile": np.tile,
     "Transpose": np.transpose,
+    "TensorMove": lambda x: x,
     "TupleGetItem": lambda members, number: members[number],
     "UpdateState": lambda *_: None,
 }
@@ -193,7 +205,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 
 
 def call(op: str, arguments: list[Any], attributes: dict[str, Any]) -> Any:
-    """Gives the result of an operator.
+    """Returns the result of an operator.
 
     Args:
         op: its name, a key of `OPERATORS`.

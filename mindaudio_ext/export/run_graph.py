@@ -5,20 +5,21 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mindaudio_ext.device import set_up_device
+from mindaudio_ext.device import one_at_a_time, set_up_device
 
 
+@one_at_a_time
 def load_graph(mindir: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Gives a MindIR of one input and one output as a function, on the CPU."""
+    """Returns a MindIR of one input and one output as a function, on the CPU."""
     set_up_device("CPU")
     import mindspore as ms
 
     graph = ms.nn.GraphCell(ms.load(mindir))
-    return lambda inputs: graph(ms.Tensor(inputs)).asnumpy()
+    return one_at_a_time(lambda inputs: graph(ms.Tensor(inputs)).asnumpy())
 
 
 def run_graph(mindir: str, inputs: np.ndarray) -> np.ndarray:
-    """Gives the output of a MindIR, as `load_graph` does."""
+    """Returns the output of a MindIR, as `load_graph` does."""
     return load_graph(mindir)(inputs)
 
 

@@ -15,7 +15,7 @@ from mindaudio_ext.export.operators import OPERATORS, call, slices
 
 
 def simplify(graph: Graph) -> Graph:
-    """Gives a graph that computes the same.
+    """Returns a graph that computes the same.
 
     What only depends on constants has become one; `Load`, `Depend` and the like are gone; every change of shape is a
     `Reshape`, every slice has a start, an end and a step for each axis.
@@ -28,7 +28,7 @@ def simplify(graph: Graph) -> Graph:
 
 
 def in_float32(graph: Graph) -> Graph:
-    """Gives the graph with float32 wherever it has float16: the network before it is halved for a device."""
+    """Returns the graph with float32 wherever it has float16: the network before it is halved for a device."""
 
     def widened(kind: Any) -> Any:
         if isinstance(kind, tuple):
@@ -57,7 +57,7 @@ class _Rewriter:
     def rewrite(self, node: Node) -> str:
         """Adds what a node computes; gives its name."""
         node = Node(node.op, [self.names.get(n, n) for n in node.inputs], node.output, node.type, node.attributes)
-        if node.op in ("Load", "Depend"):
+        if node.op in ("Load", "Depend", "TensorMove"):
             return node.inputs[0]
         if node.op == "MatMulExt" and self._spreads(node):
             return self.constant(
@@ -82,6 +82,10 @@ class _Rewriter:
 
     def type_of(self, name: str) -> Any:
         return self._made[name].type if name in self._made else self.graph.type_of(name)
+
+    def members(self, name: str) -> list[str]:
+        """Returns the names of what a MakeTuple puts together."""
+        return self._made[name].inputs
 
     def reshape(self, name: str, kind: Type, output: str) -> str:
         """Adds a Reshape, unless the shape is right; one of a Reshape goes back to what that had."""
@@ -108,7 +112,7 @@ def _cast(rewriter: _Rewriter, node: Node) -> str:
 
 
 def _with_array(op: str) -> Callable[[_Rewriter, Node], str]:
-    """Gives the rule for an operator whose second operand is a number; `op` takes an array there."""
+    """Returns the rule for an operator whose second operand is a number; `op` takes an array there."""
 
     def rule(rewriter: _Rewriter, node: Node) -> str:
         number = np.array(rewriter.value(node.inputs[1]), rewriter.type_of(node.inputs[0]).dtype)
@@ -154,6 +158,19 @@ def _strided_slice(rewriter: _Rewriter, node: Node) -> str:
     return rewriter.reshape(x, node.type, node.output)
 
 
+def _stack(rewriter: _Rewriter, node: Node) -> str:
+    """A Concat of its parts, each with the new axis."""
+    axis = node.attributes["axis"] % len(node.type.shape)
+    kind = Type((*node.type.shape[:axis], 1, *node.type.shape[axis + 1 :]), node.type.dtype)
+    parts = [
+        rewriter.reshape(name, kind, f"{node.output} part {number}")
+        for number, name in enumerate(rewriter.members(node.inputs[0]))
+    ]
+    kinds = (kind,) * len(parts)
+    members = rewriter.add(Node("MakeTuple", parts, f"{node.output} parts", kinds))
+    return rewriter.add(Node("Concat", [members, rewriter.constant(axis)], node.output, node.type))
+
+
 _RULES: dict[str, Callable[[_Rewriter, Node], str]] = {
     "Cast": _cast,
     "Div": _div,
@@ -164,6 +181,7 @@ _RULES: dict[str, Callable[[_Rewriter, Node], str]] = {
     "Muls": _with_array("Mul"),
     "Reshape": _reshape,
     "Squeeze": _reshape,
+    "Stack": _stack,
     "StridedSlice": _strided_slice,
 }
 

@@ -1,0 +1,1 @@
+"""What separators are built of: norms, recurrent layers, attention, chunks."""

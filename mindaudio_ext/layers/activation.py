@@ -1,5 +1,7 @@
 """Activations that MindSpore has only roughly, or whose gradients differ from run to run."""
 
+import math
+
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
@@ -44,5 +46,10 @@ class _Rectify(nn.Cell):
 
 
 def tanh(x: Tensor) -> Tensor:
-    """Gives tanh(x) to 1e-6: the CPU's own operator is wrong by up to 1e-4 beyond |x| = 2."""
+    """Returns the hyperbolic tangent to 1e-6: the CPU's own operator is wrong by up to 1e-4 beyond |x| = 2."""
     return ops.where(ops.abs(x) < 2.0, ops.tanh(x), 2 * ops.sigmoid(2 * x) - 1)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """Returns x times the probability that a normal variable is below x (Hendrycks and Gimpel, 2016), by `erf`."""
+    return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))

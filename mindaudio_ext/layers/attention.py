@@ -44,3 +44,8 @@ class SelfAttention(nn.Cell):
         weights = self.dropout(ops.softmax(scores, axis=-1))
         x = ops.matmul(weights, value).transpose(0, 2, 1, 3)  # [B, T, H, F / H]
         return self.out_proj(x.reshape(n_batch, n_frames, width))
+
+    def own_multiply_adds(self, x: Tensor) -> int:
+        """Returns the multiply-adds of the products between frames."""
+        n_batch, n_frames, width = x.shape
+        return 2 * n_batch * n_frames**2 * width

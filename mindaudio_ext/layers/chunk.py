@@ -1,5 +1,6 @@
-"""Overlapping chunks of a sequence, and their sum back into one: `split` and `overlap_add`; and `Swap`, for what runs
-along and across them.
+"""Overlapping chunks and segments of a sequence, and their sum back into one; and `Swap`, of their axes.
+
+`split` and `overlap_add`, and `segments` and `join_segments`, which pad a sequence as SkiM and SepFormer do.
 
 All work on any length, also on one that is known only when the graph runs.
 """
@@ -67,7 +68,7 @@ def overlap_add(chunks: Tensor, hop: int) -> Tensor:
     overlap = -(-size // hop)
     if overlap * hop != size:
         chunks = ops.concat((chunks, ops.zeros((n_batch, n_chunks, overlap * hop - size, width), chunks.dtype)), axis=2)
-    total = None
+    total = None  # type: Tensor
     for i in range(overlap):
         piece = chunks[:, :, i * hop : (i + 1) * hop].reshape(n_batch, -1, width)  # [B, S * hop, N]
         parts = (
@@ -78,3 +79,35 @@ def overlap_add(chunks: Tensor, hop: int) -> Tensor:
         placed = ops.concat(parts, axis=1)  # [B, (S + overlap - 1) * hop, N]
         total = placed if total is None else total + placed
     return total if overlap * hop == size else total[:, : (n_chunks - 1) * hop + size]
+
+
+def segments(x: Tensor, size: int, *, overlap: bool) -> Tensor:
+    """Cuts a sequence into segments, zeros at its end filling up the last.
+
+    Where the sequence comes out even, there is one more segment, of zeros.
+
+    Args:
+        x: sequence, [B, L, N].
+        size: frames in a segment, K.
+        overlap: whether a segment begins every K // 2 frames, after K // 2 zeros, and not every K.
+
+    Returns:
+        [B, S, K, N].
+    """
+    n_batch, n_frames, width = x.shape
+    silence = ops.zeros((n_batch, size, width), x.dtype)
+    if not overlap:
+        n_segments = n_frames // size + 1
+        return ops.concat((x, silence), axis=1)[:, : n_segments * size].reshape(n_batch, -1, size, width)
+    half = size // 2
+    gap = size - (half + n_frames % size) % size
+    x = ops.concat((silence[:, :half], x, silence, silence[:, :half]), axis=1)
+    return split(x[:, : n_frames + gap + 2 * half], size, half)
+
+
+def join_segments(x: Tensor, n_frames: int, *, overlap: bool) -> Tensor:
+    """Joins what `segments` cut, [B, S, K, N], to [B, L, N]; where segments overlap they are added up."""
+    n_batch, _, size, width = x.shape
+    if not overlap:
+        return x.reshape(n_batch, -1, width)[:, :n_frames]
+    return overlap_add(x, size // 2)[:, size // 2 : size // 2 + n_frames]

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def forward(gates: np.ndarray, w_hh: np.ndarray, b_hh: np.ndarray) -> np.ndarray:
-    """Gives the outputs [T, B, D * H] of `gates` [T, B, D * 3H] with w_hh [D, 3H, H] and b_hh [D, 3H]."""
+    """Returns the outputs [T, B, D * H] of `gates` [T, B, D * 3H] with w_hh [D, 3H, H] and b_hh [D, 3H]."""
     n_steps, n_batch, _ = gates.shape
     n_directions, rows, size = w_hh.shape
     outputs = np.empty((n_steps, n_batch, n_directions * size), gates.dtype)
@@ -27,7 +27,7 @@ def forward(gates: np.ndarray, w_hh: np.ndarray, b_hh: np.ndarray) -> np.ndarray
 def backward(
     gates: np.ndarray, w_hh: np.ndarray, b_hh: np.ndarray, outputs: np.ndarray, d_outputs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gives the gradients of `gates`, `w_hh` and `b_hh` from the outputs of `forward` and their gradients."""
+    """Returns the gradients of `gates`, `w_hh` and `b_hh` from the outputs of `forward` and their gradients."""
     n_steps, n_batch, _ = gates.shape
     n_directions, rows, size = w_hh.shape
     d_gates, d_w, d_b = np.empty_like(gates), np.empty_like(w_hh), np.empty_like(b_hh)
@@ -57,7 +57,7 @@ def backward(
 
 
 def backward_flat(gates: np.ndarray, w_hh: np.ndarray, b_hh: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """Gives what `backward` gives as one vector: of `w_hh`, `b_hh`, `gates`. `both`: outputs and their gradients."""
+    """Returns what `backward` gives as one vector: of `w_hh`, `b_hh`, `gates`. `both`: outputs and their gradients."""
     d_gates, d_w, d_b = backward(gates, w_hh, b_hh, both[0], both[1])
     return np.concatenate((d_w.ravel(), d_b.ravel(), d_gates.ravel()))
 
@@ -67,7 +67,7 @@ def _steps(n_steps: int, direction: int) -> range:
 
 
 def _step(x: np.ndarray, h: np.ndarray, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Gives r, z, n and W_n h + b_n of one step, each [B, H]."""
+    """Returns r, z, n and W_n h + b_n of one step, each [B, H]."""
     size = h.shape[1]
     u = h @ w.T
     u += b

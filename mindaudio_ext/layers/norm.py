@@ -25,7 +25,7 @@ class _Norm(nn.Cell):
         self.gamma = Parameter(ops.ones((n_channels,), ms.float32), name="gamma")
         self.beta = Parameter(ops.zeros((n_channels,), ms.float32), name="beta")
 
-    def resume(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Normalises what comes next of one signal, [1, S, K, N] or [1, L, N]; `state`, [4], is zeros at its start.
 
         A norm that looks at nothing before a frame or chunk needs no state.
@@ -40,6 +40,7 @@ class GlobalLayerNorm(_Norm):
 
     Args:
         n_channels: N.
+        epsilon: added to the variance.
 
     Inputs:
         x: [B, ..., N].
@@ -48,9 +49,9 @@ class GlobalLayerNorm(_Norm):
         The same shape.
     """
 
-    def __init__(self, n_channels: int) -> None:
+    def __init__(self, n_channels: int, epsilon: float = 1e-8) -> None:
         super().__init__(n_channels)
-        self.normalise = _NormaliseExamples()
+        self.normalise = _NormaliseExamples(epsilon)
 
     def construct(self, x: Tensor) -> Tensor:
         shape = x.shape
@@ -67,9 +68,10 @@ class _NormaliseExamples(nn.Cell):
     (gamma g - mean(gamma g) - x' mean(gamma g x')) / sigma.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, epsilon: float) -> None:
         super().__init__()
-        self.normalise = ops.LayerNorm(begin_norm_axis=1, begin_params_axis=-1, epsilon=1e-8)
+        self.epsilon = epsilon
+        self.normalise = ops.LayerNorm(begin_norm_axis=1, begin_params_axis=-1, epsilon=epsilon)
 
     def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return self.normalise(x, gamma, beta)
@@ -79,7 +81,7 @@ class _NormaliseExamples(nn.Cell):
     ) -> tuple[Tensor, Tensor, Tensor]:
         n_batch, n_rows, n_channels = x.shape
         d_y, mean = gradients[0], outputs[1]  # [B, M, N], [B, 1, 1]
-        scale = ops.rsqrt(outputs[2] + 1e-8)  # [B, 1, 1]
+        scale = ops.rsqrt(outputs[2] + self.epsilon)  # [B, 1, 1]
         row, column = ops.ones((n_batch, 1, n_rows), ms.float32), ops.ones((n_batch, n_rows, 1), ms.float32)
         sums = ops.bmm(row, d_y)  # [B, 1, N]: of g
         products = scale * (ops.bmm(row, d_y * x) - mean * sums)  # [B, 1, N]: sums of g x'
@@ -96,6 +98,7 @@ class ChannelLayerNorm(_Norm):
 
     Args:
         n_channels: N.
+        epsilon: added to the variance.
 
     Inputs:
         x: [B, ..., N].
@@ -104,9 +107,9 @@ class ChannelLayerNorm(_Norm):
         The same shape.
     """
 
-    def __init__(self, n_channels: int) -> None:
+    def __init__(self, n_channels: int, epsilon: float = 1e-8) -> None:
         super().__init__(n_channels)
-        self.normalise = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=1e-8)
+        self.normalise = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=epsilon)
 
     def construct(self, x: Tensor) -> Tensor:
         return self.normalise(x.astype(ms.float32), self.gamma, self.beta)[0].astype(x.dtype)
@@ -211,7 +214,7 @@ class CumulativeLayerNorm(_Norm):
         steps = x.astype(ms.float32).reshape(shape[0], shape[1], -1)  # [B, S, K * N], or [B, L, N]
         return self.normalise(steps, self.gamma, self.beta)[0].reshape(shape).astype(x.dtype)
 
-    def resume(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         shape = x.shape
         steps = x.astype(ms.float32).reshape(shape[0], shape[1], -1)  # [1, S, K * N], or [1, L, N]
         n_before, mean_before, square_before, reference = state[0], state[1], state[2], state[3]

@@ -11,7 +11,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Uniform, initializer
 
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.layers.rnn_forms import FORMS
+from mindaudio_ext.layers.rnn_backends import FORMS
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _forced_target: list[str] = []
@@ -101,12 +101,12 @@ class RNN(nn.Cell):
             x = self.runs[layer](x, w_ih, w_hh, b_ih, b_hh)  # [T, B, D * H]
         return x
 
-    def first_state(self, n_batch: int) -> Tensor:
-        """Gives the state before the first step, for `resume`."""
+    def initial_state(self, n_batch: int) -> Tensor:
+        """Returns the state before the first step, for `forward_step`."""
         return ops.zeros((self.num_layers, 2, len(self.suffixes), n_batch, self.hidden_size), ms.float32)
 
-    def resume(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Goes on where it ended; for an LSTM on a CPU in one direction, in evaluation mode.
+    def forward_step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Goes on where it ended; for an LSTM. A state may also be one that is not an earlier end, of both directions.
 
         Args:
             x: [T, B, N].
@@ -115,11 +115,11 @@ class RNN(nn.Cell):
         Returns:
             [T, B, D * H], and the state after it.
         """
-        states = ()
+        states = ()  # type: tuple[Tensor, ...]
         for layer in range(self.num_layers):
             w_ih, w_hh = self._stacked("weight_ih", layer), self._stacked("weight_hh", layer)  # [D, G * H, N or H]
             b_ih, b_hh = self._stacked("bias_ih", layer), self._stacked("bias_hh", layer)  # [D, G * H]
-            x, h, c = self.runs[layer].resume(x, state[layer, 0], state[layer, 1], w_ih, w_hh, b_ih, b_hh)
+            x, h, c = self.runs[layer].forward_step(x, state[layer, 0], state[layer, 1], w_ih, w_hh, b_ih, b_hh)
             states = (*states, ops.stack((h, c)))
         return x, ops.stack(states)
 
@@ -133,5 +133,30 @@ class RNN(nn.Cell):
 class LSTM(RNN):
     """`RNN` with the type "LSTM"."""
 
-    def __init__(self, input_size: int, hidden_size: int, **options: int | bool | float) -> None:
-        super().__init__("LSTM", input_size, hidden_size, **options)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(
+            "LSTM", input_size, hidden_size, num_layers=num_layers, bidirectional=bidirectional, dropout=dropout
+        )
+
+
+class StatefulLSTM(LSTM):
+    """An LSTM that starts from a given state and also gives its last.
+
+    Inputs:
+        x: [T, B, N].
+        state: [layers, 2, D, B, H], the output and the cell of each layer and direction.
+
+    Outputs:
+        [T, B, D * H], and the state after the last step (backwards: the first).
+    """
+
+    def construct(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return self.forward_step(x, state)

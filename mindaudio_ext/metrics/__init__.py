@@ -1,0 +1,1 @@
+"""Scores of estimates against references: one file, one metric. None needs MindSpore."""

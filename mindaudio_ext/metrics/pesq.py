@@ -1,15 +1,41 @@
 """Perceptual evaluation of speech quality (ITU-T P.862), by the optional package pesq."""
 
+import importlib.util
+
 import numpy as np
 
-from mindaudio_ext.metrics.checks import checked_pair
+from mindaudio_ext.errors import InputError
+from mindaudio_ext.metrics._checks import checked_pair
+from mindaudio_ext.metrics._metric import Metric
+from mindaudio_ext.registry import METRICS
 
 MODES = {8000: "nb", 16000: "wb"}  # Hz -> narrow band (P.862.1) or wide band (P.862.2)
 WORST = 1.0  # the bottom of the scale, for an estimate without speech
 
 
+@METRICS.register("pesq")
+class PESQ(Metric):
+    """Perceptual evaluation of speech quality."""
+
+    title, unit = "PESQ", "MOS-LQO"
+
+    @staticmethod
+    def require(sample_rate: int) -> None:
+        if importlib.util.find_spec("pesq") is None:
+            raise InputError(
+                "cal_pesq: the package pesq is not installed; pip install pesq==0.0.4, or leave cal_pesq false"
+            )
+        if sample_rate not in MODES:
+            raise InputError(f"cal_pesq: PESQ is for 8000 and 16000 Hz, not {sample_rate} Hz; leave cal_pesq false")
+
+    @staticmethod
+    def compute(*, estimates: np.ndarray, references: np.ndarray, sample_rate: int) -> list[float]:
+        pairs = zip(estimates, references, strict=True)
+        return [pesq(estimate=one, reference=other, sample_rate=sample_rate) for one, other in pairs]
+
+
 def pesq(*, estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
-    """Gives the PESQ of an estimate, MOS-LQO, 1 to 4.64; an estimate without speech gets 1.
+    """Returns the PESQ of an estimate, MOS-LQO, 1 to 4.64; an estimate without speech gets 1.
 
     Args:
         estimate: [T].

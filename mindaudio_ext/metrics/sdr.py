@@ -1,68 +1,18 @@
-"""Signal-to-distortion, -interference and -artifact ratios of BSS Eval, by mir_eval."""
-
-import functools
-import warnings
-from typing import NamedTuple
+"""Signal-to-distortion ratio of BSS Eval (Vincent et al., 2006)."""
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
-from mindaudio_ext.metrics.checks import checked_pair
-from mindaudio_ext.metrics.si_snr import BOUND_DB
-
-
-class BssEval(NamedTuple):
-    """The ratios of BSS Eval, each float64 [C], dB, in -100 to 100."""
-
-    sdr: np.ndarray
-    sir: np.ndarray
-    sar: np.ndarray
+from mindaudio_ext.metrics._bss_eval import ratio
+from mindaudio_ext.metrics._metric import Metric
+from mindaudio_ext.registry import METRICS
 
 
-def bss_eval(*, estimates: np.ndarray, references: np.ndarray) -> BssEval:
-    """Gives SDR, SIR and SAR of each estimate against the reference in its place.
+@METRICS.register("sdr")
+class SDR(Metric):
+    """Signal-to-distortion ratio."""
 
-    Filters of 512 taps are allowed for, as in BSS Eval version 3. No permutation is searched. A silent estimate gets
-    -100 in all three.
+    title, gain_in_table = "SDR", True
 
-    >>> rng = np.random.default_rng(0)
-    >>> references = rng.normal(size=(2, 8000))
-    >>> ratios = bss_eval(estimates=references + 0.1 * references[::-1], references=references)
-    >>> ratios.sir.round().tolist()  # the other source at a tenth, and nothing else
-    [20.0, 20.0]
-    >>> ratios.sar.tolist()
-    [100.0, 100.0]
-
-    Args:
-        estimates: [C, T].
-        references: [C, T]; they take part together, because what comes from another source is interference.
-
-    Raises:
-        ValueError: the shapes differ, there are fewer than two samples, a value is not finite, or a reference is
-            silent.
-
-    Source: Vincent, Gribonval and Fevotte, "Performance measurement in blind audio source separation", 2006.
-    """
-    from mir_eval import separation  # slow to import, and few need it
-
-    estimates, references = checked_pair(estimates, references)
-    if estimates.ndim != 2:
-        raise ValueError(f"expected estimates and references [C, T], got shape {estimates.shape}")
-    silent = ~estimates.any(axis=1)
-    # mir_eval refuses a silent estimate; the values of the others do not depend on it.
-    filled = np.where(silent[:, None], references, estimates)
-    with warnings.catch_warnings(), np.errstate(divide="ignore"), _blas().limit(limits=1, user_api="blas"):
-        warnings.simplefilter("ignore")  # the module announces that mir_eval 0.9 will not have it
-        values = separation.bss_eval_sources(references, filled, compute_permutation=False)[:3]
-    return BssEval(*(np.where(silent, -BOUND_DB, np.clip(value, -BOUND_DB, BOUND_DB)) for value in values))
-
-
-@functools.cache
-def _blas() -> ThreadpoolController:
-    """Gives what sets the threads of NumPy's linear algebra. One makes the same bytes in any process, and no slower."""
-    return ThreadpoolController()
-
-
-def sdr(*, estimates: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Gives the SDR of each estimate [C], dB; see `bss_eval`."""
-    return bss_eval(estimates=estimates, references=references).sdr
+    @staticmethod
+    def compute(*, estimates: np.ndarray, references: np.ndarray, sample_rate: int) -> np.ndarray:
+        return ratio("sdr", estimates, references)

@@ -2,13 +2,26 @@
 
 import numpy as np
 
-from mindaudio_ext.metrics.checks import checked_pair
+from mindaudio_ext.metrics._checks import checked_pair
+from mindaudio_ext.metrics._metric import Metric
+from mindaudio_ext.registry import METRICS
 
 BOUND_DB = 100.0  # beyond 16-bit sound; keeps the mean finite when an estimate is silent or perfect
 
 
+@METRICS.register("si_snr")
+class SISNR(Metric):
+    """Scale-invariant signal-to-noise ratio; always scored."""
+
+    title, gain_in_table = "SI-SNR", True
+
+    @staticmethod
+    def compute(*, estimates: np.ndarray, references: np.ndarray, sample_rate: int) -> np.ndarray:
+        return si_snr(estimate=estimates, reference=references)
+
+
 def si_snr(*, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Gives the SI-SNR of estimates, dB, in -100 to 100; a silent estimate gets -100.
+    """Returns the SI-SNR of estimates, dB, in -100 to 100; a silent estimate gets -100.
 
     With the means removed, the estimate is split into its projection on the reference and the rest; the result is the
     ratio of their energies, 10 log10(|target|^2 / |rest|^2).
@@ -44,7 +57,7 @@ def si_snr(*, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def _without_mean(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gives the signal [..., T] with its mean removed, and whether nothing but rounding is left, [...]."""
+    """Returns the signal [..., T] with its mean removed, and whether nothing but rounding is left, [...]."""
     centred = signal - signal.mean(-1, keepdims=True)
     rounding = 8 * np.finfo(np.float64).eps * np.abs(signal).max(-1)
     return centred, np.abs(centred).max(-1) <= rounding

@@ -4,15 +4,29 @@ import warnings
 
 import numpy as np
 
-from mindaudio_ext.metrics.checks import checked_pair
+from mindaudio_ext.metrics._checks import checked_pair
+from mindaudio_ext.metrics._metric import Metric
+from mindaudio_ext.registry import METRICS
 
 TOO_SHORT = 1e-5  # what pystoi gives for less than 30 frames of speech, about 0.4 s
 _RATE = 10_000  # Hz; pystoi resamples to it
 _FRAME = 256  # samples at that rate; pystoi breaks when there is not one
 
 
+@METRICS.register("stoi")
+class STOI(Metric):
+    """Short-time objective intelligibility."""
+
+    title, unit, decimals = "STOI", "0 to 1", 3
+
+    @staticmethod
+    def compute(*, estimates: np.ndarray, references: np.ndarray, sample_rate: int) -> list[float]:
+        pairs = zip(estimates, references, strict=True)
+        return [stoi(estimate=one, reference=other, sample_rate=sample_rate) for one, other in pairs]
+
+
 def stoi(*, estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
-    """Gives the STOI of an estimate, about 0 to 1; 1e-5 when the reference has less than about 0.4 s of speech.
+    """Returns the STOI of an estimate, about 0 to 1; 1e-5 when the reference has less than about 0.4 s of speech.
 
     >>> speech = np.random.default_rng(0).normal(size=16000)
     >>> round(stoi(estimate=0.5 * speech, reference=speech, sample_rate=8000), 6)

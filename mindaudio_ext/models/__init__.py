@@ -1,0 +1,1 @@
+"""Whole models, waveform in and waveforms out, and what is done with one: evaluation, streaming, cost."""

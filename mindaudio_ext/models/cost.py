@@ -7,19 +7,22 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindaudio_ext.layers.attention import SelfAttention
-from mindaudio_ext.layers.filterbank import Decoder
+from mindaudio_ext.device import one_at_a_time
 
-_FROM_INPUT = (Decoder, nn.Conv1dTranspose, nn.Conv2dTranspose)  # they apply their weight at each frame that comes in
+_FROM_INPUT = (nn.Conv1dTranspose, nn.Conv2dTranspose)  # they apply their weight at each frame that comes in
 _CHANNELS_SECOND = (nn.Conv1d, nn.Conv2d, nn.Conv1dTranspose, nn.Conv2dTranspose)
 
 
+@one_at_a_time
 def count_multiply_adds(model: nn.Cell, n_samples: int) -> int:
-    """Gives the multiply-adds of a model on one mixture, by running it on zeros, in PyNative mode.
+    """Returns the multiply-adds of a model on one mixture, by running it on zeros, in PyNative mode.
 
     Counted are the products with trained matrices (dense layers, convolutions, RNNs), each as often as it is applied,
     also to frames that only fill up a chunk, and those between frames in attention. Norms, activations, biases, masks
     and overlap-add are not: about a hundredth.
+
+    A cell with products of another kind says all of its own by a method `own_multiply_adds(x)` of its input; one that
+    applies its weight at each frame that comes in, not at each that goes out, has `weight_is_per_input`.
 
     Args:
         model: mixture [B, T] -> estimates [B, C, T].
@@ -47,12 +50,12 @@ def _counter(counts: list[int]) -> Callable[..., None]:
         weights = sum(
             parameter.size for parameter in cell.parameters_dict(recurse=False).values() if parameter.ndim > 1
         )
-        if weights:
-            at = x if isinstance(cell, _FROM_INPUT) else output
+        if hasattr(cell, "own_multiply_adds"):
+            counts.append(cell.own_multiply_adds(x))
+        elif weights:
+            per_input = isinstance(cell, _FROM_INPUT) or getattr(cell, "weight_is_per_input", False)
+            at = x if per_input else output
             counts.append(weights * _positions(at[0] if isinstance(at, tuple) else at, cell))
-        if isinstance(cell, SelfAttention):
-            n_batch, n_frames, width = x.shape
-            counts.append(2 * n_batch * n_frames**2 * width)
 
     return count
 

@@ -9,16 +9,21 @@ MindAudio's and remain:
   parameter that it never uses; it is in the checkpoints and not trained.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
 
+from annotated_types import Ge
 from mindaudio.models import conv_tasnet, tasnet
 from mindspore import Tensor, nn, ops
 
-from mindaudio_ext.config import Config
 from mindaudio_ext.layers.chunk import overlap_add
+from mindaudio_ext.registry import MODELS
+
+Count = Annotated[int, Ge(1)]
 
 
-class ConvTasNet(conv_tasnet.ConvTasNet):
+@MODELS.register("mindaudio.conv_tasnet")
+class MindAudioConvTasNet(conv_tasnet.ConvTasNet):
     """MindAudio's Conv-TasNet with another overlap-add.
 
     Its own is a float16 matrix for 4 s at 8 kHz, which MindSpore 2.10 refuses, and which adds the two halves of a frame
@@ -28,7 +33,11 @@ class ConvTasNet(conv_tasnet.ConvTasNet):
         num_spks: sources, C.
         n_filters: encoder filters, N.
         kernel_size: samples of a filter; even, with frames every half of it.
-        options: B, H, P, X and R.
+        B: channels between the blocks.
+        H: channels in a block.
+        P: frames of a convolution; odd.
+        X: blocks in a repeat.
+        R: repeats.
 
     Inputs:
         mixture: [B, T] with T >= kernel_size.
@@ -37,9 +46,31 @@ class ConvTasNet(conv_tasnet.ConvTasNet):
         Estimates, [B, C, T].
     """
 
-    def __init__(self, *, num_spks: int, n_filters: int, kernel_size: int, **options: Any) -> None:
-        super().__init__(N=n_filters, L=kernel_size, C=num_spks, **options)
+    decoder: nn.Cell
+    export_targets: ClassVar[tuple[str, ...]] = ("host",)  # its other operators are none of Ascend's, or of ONNX
+
+    def __init__(
+        self,
+        *,
+        num_spks: int,
+        n_filters: int,
+        kernel_size: int,
+        B: Count = 128,
+        H: Count = 256,
+        P: Count = 3,
+        X: Count = 7,
+        R: Count = 2,
+    ) -> None:
+        super().__init__(N=n_filters, L=kernel_size, C=num_spks, B=B, H=H, P=P, X=X, R=R)
         self.decoder = _OverlapAddDecoder(self.decoder.basis_signals, kernel_size // 2)
+
+    @staticmethod
+    def check_options(*, kernel_size: int, P: int, **_: object) -> Iterator[tuple[str, str]]:
+        """Yields a key or option and what is wrong with it."""
+        if kernel_size % 2:
+            yield "kernel_size", f"must be even for model 'mindaudio.conv_tasnet', got {kernel_size}"
+        if P % 2 == 0:
+            yield "P", f"must be odd, got {P}"
 
     def construct(self, mixture: Tensor) -> Tensor:
         n_batch, n_samples = mixture.shape
@@ -66,7 +97,8 @@ class _OverlapAddDecoder(nn.Cell):
         return overlap_add(frames, self.hop).squeeze(-1)  # [B * C, (L + 1) * hop]
 
 
-class TasNet(tasnet.TasNet):
+@MODELS.register("mindaudio.tasnet")
+class MindAudioTasNet(tasnet.TasNet):
     """MindAudio's TasNet on waveforms; its own takes frames.
 
     Args:
@@ -83,7 +115,11 @@ class TasNet(tasnet.TasNet):
         Estimates, [B, C, T].
     """
 
-    def __init__(self, *, num_spks: int, n_filters: int, kernel_size: int, hidden_size: int, num_layers: int) -> None:
+    export_targets: ClassVar[tuple[str, ...]] = ("host",)  # its other operators are none of Ascend's, or of ONNX
+
+    def __init__(
+        self, *, num_spks: int, n_filters: int, kernel_size: int, hidden_size: Count = 500, num_layers: Count = 4
+    ) -> None:
         super().__init__(L=kernel_size, N=n_filters, hidden_size=hidden_size, num_layers=num_layers, nspk=num_spks)
         for parameter in self.separator.new_lstm.get_parameters():
             parameter.requires_grad = False
@@ -98,11 +134,3 @@ class TasNet(tasnet.TasNet):
         features, levels = self.encoder(frames)  # [B, L, N], [B, L, 1]
         estimates = self.decoder(features, self.separator(features), levels)  # [B, C, L, K]
         return estimates.reshape(n_batch, self.nspk, -1)[:, :, :n_samples]
-
-
-def build(config: Config) -> nn.Cell:
-    """Makes the model of MindAudio's that a config names."""
-    cls = {"mindaudio.conv_tasnet": ConvTasNet, "mindaudio.tasnet": TasNet}[config.model]
-    return cls(
-        num_spks=config.num_spks, n_filters=config.n_filters, kernel_size=config.kernel_size, **config.model_conf
-    )

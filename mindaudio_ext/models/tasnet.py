@@ -4,15 +4,16 @@ mixture [B, T] -> features [B, L, N] -> masks [B, C, L, N] -> masked features ->
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from mindspore import Tensor, nn, ops
 
-from mindaudio_ext.config import Config
-from mindaudio_ext.layers.filterbank import Decoder, Encoder
-from mindaudio_ext.registry import get_separator
+from mindaudio_ext.config import Config, arguments_of, check_options
+from mindaudio_ext.registry import ENCODERS, MODELS, get_separator
 
 
+@MODELS.register("tasnet")
 class TasNet(nn.Cell):
     """Separates a mixture with a separator from the registry.
 
@@ -22,17 +23,28 @@ class TasNet(nn.Cell):
         separator: a registered name.
         separator_conf: the separator's options.
         num_spks: sources, C.
-        n_filters: encoder filters, N.
+        n_filters: features of the encoder, N.
         kernel_size: samples of a filter.
         stride: samples between frames; half of kernel_size when None.
-        encoder_activation: "linear", "relu" or "gated".
-        mask_activation: "relu", "sigmoid" or "softmax" (over the sources).
+        encoder_activation: "linear", "relu", "gelu" or "gated".
+        mask_activation: "relu", "sigmoid", "softmax" (over the sources), or "complex": the separator gives real and
+            imaginary parts of masks; or "mapping": it gives the sources' features themselves.
+        encoder: a registered name: "conv" (learned), "mixing_conv" (TDANet's) or "stft".
+        encoder_conf: the encoder's options.
+        mixture_consistency: give what the estimates lack of the mixture to all of them in equal shares, so that they
+            add up to it (Wisdom et al., "Differentiable consistency constraints", ICASSP 2019, section 3.2). Shares
+            by the estimates' energy would need the whole signal; equal ones are the same in training, in chunks and
+            streams, and keep the estimates a linear function of the separated waveforms.
+
+    Attributes:
+        n_auxiliary: estimates beside the last ones that `with_auxiliary` gives, for training; each has its own decoder.
 
     Inputs:
         mixture: [B, T] with T >= kernel_size.
 
     Outputs:
-        Estimates, [B, C, T]. Samples after the last whole frame (fewer than a stride) are zero.
+        Estimates, [B, C, T]. Samples after the last whole frame (fewer than a stride) are zero before the mixture is
+        made up.
     """
 
     def __init__(
@@ -46,36 +58,78 @@ class TasNet(nn.Cell):
         stride: int | None,
         encoder_activation: str,
         mask_activation: str,
+        encoder: str = "conv",
+        encoder_conf: Mapping[str, Any] = MappingProxyType({}),
+        mixture_consistency: bool = False,
     ) -> None:
         super().__init__()
         stride = stride or kernel_size // 2
         self.kernel_size, self.stride, self.num_spks = kernel_size, stride, num_spks
-        self.mask_activation = mask_activation
-        self.encoder = Encoder(n_filters, kernel_size, stride, encoder_activation)
+        self.mask_activation, self.mixture_consistency = mask_activation, mixture_consistency
+        filterbank = ENCODERS.get(encoder)(n_filters, kernel_size, stride, encoder_activation, **encoder_conf)
+        self.encoder = filterbank.encoder()
         self.separator = get_separator(separator)(n_filters, num_spks, **separator_conf)
-        self.decoder = Decoder(n_filters, kernel_size, stride)
+        self.decoder = filterbank.decoder(num_spks)
+        self.n_auxiliary = getattr(self.separator, "n_auxiliary", 0)
+        if self.n_auxiliary > 0:
+            self.auxiliary_decoders = nn.CellList([filterbank.decoder(num_spks) for _ in range(self.n_auxiliary)])
 
     def construct(self, mixture: Tensor) -> Tensor:
         features = self.encoder(mixture)  # [B, L, N]
-        return self.reconstruct(features, self.separator(features), mixture.shape[1])
+        return self._estimates(features, self.separator(features), mixture)
 
-    def reconstruct(self, features: Tensor, logits: Tensor, n_samples: int) -> Tensor:
-        """Makes estimates, [B, C, T], of features [B, L, N] and mask logits [B, C, L, N]."""
+    def with_auxiliary(self, mixture: Tensor) -> tuple[Tensor, ...]:
+        """Makes the estimates and then the auxiliary ones, each [B, C, T], of mixtures [B, T]."""
+        features = self.encoder(mixture)  # [B, L, N]
+        outputs = self.separator.with_auxiliary(features)
+        estimates = (self._estimates(features, outputs[0], mixture),)  # type: tuple[Tensor, ...]
+        for i in range(self.n_auxiliary):
+            of_sources = self._of_sources(features, outputs[i + 1])
+            estimates = (*estimates, self._decode(self.auxiliary_decoders[i], of_sources, mixture.shape[1]))
+        return estimates
+
+    def _estimates(self, features: Tensor, output: Tensor, mixture: Tensor) -> Tensor:
+        """Makes estimates, [B, C, T], that add up to the mixture, [B, T], with `mixture_consistency`."""
+        estimates = self.reconstruct(features, output, mixture.shape[1])
+        return make_consistent(estimates, mixture.expand_dims(1)) if self.mixture_consistency else estimates
+
+    def reconstruct(self, features: Tensor, output: Tensor, n_samples: int) -> Tensor:
+        """Makes estimates, [B, C, T], of features [B, L, N] and what the separator gives, [B, C, L, N]."""
+        return self._decode(self.decoder, self._of_sources(features, output), n_samples)
+
+    def _of_sources(self, features: Tensor, output: Tensor) -> Tensor:
+        """Makes the sources' features, [B, C, L, N], of the mixture's and what the separator gives."""
+        return self.mask(features.expand_dims(1), output)
+
+    def _decode(self, decoder: nn.Cell, features: Tensor, n_samples: int) -> Tensor:
+        """Makes estimates, [B, C, T], of the sources' features, [B, C, L, N]."""
         n_batch = features.shape[0]
-        masks = self.activate(logits)  # [B, C, L, N]
-        masked = masks * features.expand_dims(1)  # [B, C, L, N]
-        masked = masked.reshape((n_batch * self.num_spks, -1, masked.shape[-1]))  # [B * C, L, N]
+        features = features.reshape((n_batch * self.num_spks, -1, features.shape[-1]))  # [B * C, L, N]
         silence = ops.zeros((n_batch * self.num_spks, self.stride), features.dtype)
-        estimates = ops.concat((self.decoder(masked), silence), axis=1)[:, :n_samples]  # [B * C, T]
+        estimates = ops.concat((decoder(features), silence), axis=1)[:, :n_samples]  # [B * C, T]
         return estimates.reshape(n_batch, self.num_spks, n_samples)
 
-    def activate(self, logits: Tensor) -> Tensor:
-        """Makes masks of logits, [B, C, L, N]."""
+    def mask(self, features: Tensor, logits: Tensor) -> Tensor:
+        """Makes the sources' features, [B, C, L, N], of the mixture's [B, 1, L, N] and logits [B, C, L, N]."""
         if self.mask_activation == "relu":
-            return ops.relu(logits)
+            return ops.relu(logits) * features
         if self.mask_activation == "sigmoid":
-            return ops.sigmoid(logits)
-        return ops.softmax(logits, axis=1)
+            return ops.sigmoid(logits) * features
+        if self.mask_activation == "softmax":
+            return ops.softmax(logits, axis=1) * features
+        return logits if self.mask_activation == "mapping" else _complex_product(logits, features)
+
+
+def _complex_product(x: Tensor, y: Tensor) -> Tensor:
+    """Multiplies [..., N] and [..., N], each real parts before imaginary ones."""
+    n_real = x.shape[-1] // 2
+    x_real, x_imag, y_real, y_imag = x[..., :n_real], x[..., n_real:], y[..., :n_real], y[..., n_real:]
+    return ops.concat((x_real * y_real - x_imag * y_imag, x_real * y_imag + x_imag * y_real), axis=-1)
+
+
+def make_consistent(estimates: Tensor, mixture: Tensor) -> Tensor:
+    """Makes estimates, [B, C, T], add up to the mixture, [B, 1, T]."""
+    return estimates + (mixture / estimates.shape[1] - estimates.mean(axis=1, keep_dims=True))
 
 
 def build_model(config: Config) -> nn.Cell:
@@ -84,22 +138,5 @@ def build_model(config: Config) -> nn.Cell:
     Raises:
         InputError: the separator is not registered, or an option is wrong.
     """
-    if config.model != "tasnet":
-        from mindaudio_ext.models import mindaudio  # MindAudio takes a second to import
-
-        return mindaudio.build(config)
-    return TasNet(**tasnet_arguments(config))
-
-
-def tasnet_arguments(config: Config) -> dict[str, Any]:
-    """Gives the arguments of `TasNet` that a config describes."""
-    return {
-        "separator": config.separator,
-        "separator_conf": config.separator_conf,
-        "num_spks": config.num_spks,
-        "n_filters": config.n_filters,
-        "kernel_size": config.kernel_size,
-        "stride": config.stride,
-        "encoder_activation": config.encoder_activation,
-        "mask_activation": config.mask_activation,
-    }
+    check_options(config)
+    return MODELS.get(config.model)(**arguments_of(config, "model_conf"))

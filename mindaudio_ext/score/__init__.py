@@ -1,0 +1,1 @@
+"""A separated set scored, and told in RESULTS.md and report.html."""

@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ _RANGE_DB = 70  # below the peak; what is weaker is black
 
 
 def histogram(values: np.ndarray, *, title: str, unit: str) -> str:
-    """Gives how often values [N] occur, as an SVG; a line marks zero when it is within."""
+    """Returns how often values [N] occur, as an SVG; a line marks zero when it is within."""
     edges = np.histogram_bin_edges(values, bins=min(40, max(8, int(2 * np.sqrt(len(values))))))
     counts, _ = np.histogram(values, edges)
     x, y = _axis(edges[0], edges[-1], _LEFT, WIDTH - _RIGHT), _axis(0, counts.max(), HEIGHT - _BOTTOM, _TOP)
@@ -28,7 +29,7 @@ def histogram(values: np.ndarray, *, title: str, unit: str) -> str:
 
 
 def scatter(xs: Sequence[float], ys: Sequence[float], *, x_title: tuple[str, str], y_title: tuple[str, str]) -> str:
-    """Gives points as an SVG; a line marks y = 0 when it is within. Titles are words and unit."""
+    """Returns points as an SVG; a line marks y = 0 when it is within. Titles are words and unit."""
     x = _axis(min(xs), max(xs), _LEFT + 6, WIDTH - _RIGHT - 6)
     y = _axis(min(ys), max(ys), HEIGHT - _BOTTOM - 6, _TOP + 6)
     dots = "".join(f"M{x(at):.1f} {y(value):.1f}h0" for at, value in zip(xs, ys))
@@ -71,46 +72,62 @@ def _chart(x: _axis, y: _axis, marks: str, x_title: tuple[str, str], y_title: tu
     )
 
 
-def waveform(samples: np.ndarray, peak: float) -> str:
-    """Gives the outline of a signal [T] as an SVG.
+def waveform(samples: np.ndarray, peak: float, *, columns: int = _WAVE_COLUMNS) -> str:
+    """Returns the outline of a signal [T] as an SVG.
 
     Args:
         samples: [T].
         peak: what fills the height, so that several signals can be drawn to one scale.
+        columns: of the picture; each shows the least and the largest of its samples.
     """
-    columns = np.array_split(samples / (peak or 1.0), min(_WAVE_COLUMNS, len(samples)))
+    parts = np.array_split(samples / (peak or 1.0), min(columns, len(samples)))
     middle = _WAVE_HEIGHT / 2
-    heights = [(middle - middle * column.max(), middle - middle * column.min()) for column in columns]
-    step = _WAVE_COLUMNS / len(columns)
+    heights = [(middle - middle * part.max(), middle - middle * part.min()) for part in parts]
+    step = columns / len(parts)
     path = "".join(
         f"M{(index + 0.5) * step:.4g} {high:.3g}V{max(low, high + 0.5):.3g}"
         for index, (high, low) in enumerate(heights)
     )
     return (
-        f'<svg class="wave" viewBox="0 0 {_WAVE_COLUMNS} {_WAVE_HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
+        f'<svg class="wave" viewBox="0 0 {columns} {_WAVE_HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
         f'<path d="{path}"/></svg>'
     )
 
 
 def spectrogram(samples: np.ndarray, sample_rate: int) -> str:
-    """Gives the spectrogram of a signal [T] as a JPEG in a data URI: time to the right, frequency upwards."""
-    from matplotlib.image import imsave
-    from scipy.signal import get_window
-
-    length = max(2 * round(0.016 * sample_rate), 32)  # 32 ms
+    """Returns the spectrogram of a signal [T] as a JPEG in a data URI: time to the right, frequency upwards."""
+    length = frame_length(sample_rate)
     padded = np.pad(samples.astype(np.float64), length // 2)
     starts = np.linspace(0, max(len(padded) - length, 0), min(_SPECTROGRAM_COLUMNS, max(len(samples) // 8, 1))).astype(
         int
     )
-    frames = np.pad(padded, (0, length))[starts[:, None] + np.arange(length)] * get_window("hann", length)  # [S, K]
-    power = np.abs(np.fft.rfft(frames)) ** 2  # [S, K / 2 + 1]
+    return draw_frames(np.pad(padded, (0, length))[starts[:, None] + np.arange(length)])
+
+
+def frame_length(sample_rate: int) -> int:
+    """Returns the samples of a column of a spectrogram, 32 ms."""
+    return max(2 * round(0.016 * sample_rate), 32)
+
+
+def draw_frames(frames: np.ndarray) -> str:
+    """Returns the spectrogram of a signal's frames [S, K] as `spectrogram` does, a column for each."""
+    from matplotlib.image import imsave
+    from scipy.signal import get_window
+
+    power = np.abs(np.fft.rfft(frames * get_window("hann", frames.shape[1]))) ** 2  # [S, K / 2 + 1]
     decibels = 10 * np.log10(power / max(power.max(), 1e-20) + 1e-20)
     file = io.BytesIO()
-    options = {"cmap": "magma", "vmin": -_RANGE_DB, "vmax": 0, "format": "jpeg", "pil_kwargs": {"quality": 50}}
+    options: dict[str, Any] = {
+        "cmap": "magma",
+        "vmin": -_RANGE_DB,
+        "vmax": 0,
+        "format": "jpeg",
+        "pil_kwargs": {"quality": 50},
+    }
     imsave(file, decibels.T[::-1], **options)
     return data_uri(file.getvalue(), "image/jpeg")
 
 
 def data_uri(content: bytes, media_type: str) -> str:
-    """Gives a file's content as an address that needs no file."""
+    """Returns a file's content as an address that needs no file."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"

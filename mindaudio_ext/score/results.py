@@ -1,8 +1,6 @@
 """RESULTS.md of an experiment: what was run, on what, and a table for each test set."""
 
 import datetime
-import json
-import os
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -14,17 +12,11 @@ import numpy as np
 import mindaudio_ext
 from mindaudio_ext.config import Config
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.files import write_text
+from mindaudio_ext.experiment import Experiment
+from mindaudio_ext.files import parse_json, write_text
+from mindaudio_ext.registry import METRICS
 from mindaudio_ext.score.score import SetScores
 from mindaudio_ext.score.summary import N_RESAMPLES, Group, Spread, Summary, break_down, summarise
-
-# Titles of the metrics, and how many decimals they are told with.
-TITLES = {"si_snr": "SI-SNR", "sdr": "SDR", "sir": "SIR", "sar": "SAR", "stoi": "STOI", "pesq": "PESQ"}
-_DECIMALS = {"stoi": 3}
-_GAIN_TOLD = ("si_snr", "sdr")  # of the others the table has the scores alone
-# A mixture of the sources has no artifacts: its SAR is what 16 bits allow, and a difference to it says nothing.
-NO_GAIN = ("sar",)
-DECODING = "decode.json"  # what stage 3 notes in separated_<set>
 
 
 def write_results(expdir: Path, config: Config, sets: Sequence[SetScores], *, command_line: str) -> None:
@@ -36,16 +28,16 @@ def write_results(expdir: Path, config: Config, sets: Sequence[SetScores], *, co
         sets: the scored test sets.
         command_line: what was run.
     """
-    name = os.path.basename(os.path.abspath(expdir))
-    facts = fact_list(config, Path(expdir), [scores.name for scores in sets], command_line=command_line)
-    lines = [f"# Results: {name}", "", *(f"- {what}: {value}" for what, value in facts)]
+    experiment = Experiment(Path(expdir))
+    facts = fact_list(config, experiment, [scores.name for scores in sets], command_line=command_line)
+    lines = [f"# Results: {experiment.name}", "", *(f"- {what}: {value}" for what, value in facts)]
     for scores in sets:
         lines += ["", *set_section(scores)]
-    write_text(Path(expdir) / "RESULTS.md", "\n".join(lines) + "\n")
+    write_text(experiment.results, "\n".join(lines) + "\n")
 
 
 def set_section(scores: SetScores) -> list[str]:
-    """Gives a set's heading, tables and what they mean, as Markdown lines."""
+    """Returns a set's heading, tables and what they mean, as Markdown lines."""
     summary = summarise(scores)
     if scores.windows:
         counts = scores.windows
@@ -64,7 +56,8 @@ def set_section(scores: SetScores) -> list[str]:
     return [
         f"## Test set `{scores.name}`: {summary.n_scored} scored of {summary.n_utts}",
         "",
-        f"Corpus: {scores.corpus}. Checkpoint: {scores.checkpoint}. Full protocol: every utterance, whole.",
+        f"Corpus: {scores.corpus}. Checkpoint: {scores.checkpoint}. Full protocol: every utterance, whole"
+        f"{format_silent(scores)}.",
         "",
         *score_table(summary),
         "",
@@ -72,14 +65,30 @@ def set_section(scores: SetScores) -> list[str]:
         "",
         *_group_table(break_down(scores)),
         "",
-        "dB, but STOI (0 to 1) and PESQ (MOS-LQO); means over utterances of the means over sources; intervals of "
-        f"the mean by bootstrap over utterances ({N_RESAMPLES} resamples). Level difference: from the quietest to "
-        "the loudest source.",
+        f"{_units(scores.metrics)}; means over utterances of the means over sources; intervals of the mean by "
+        f"bootstrap over utterances ({N_RESAMPLES} resamples). Level difference: from the quietest to the loudest "
+        "source.",
     ]
 
 
+def _units(metrics: Sequence[str]) -> str:
+    """Returns the metrics' units in words, such as "dB, but STOI (0 to 1)"."""
+    others = [f"{metric.title} ({metric.unit})" for metric in map(METRICS.get, metrics) if metric.unit != "dB"]
+    return " and ".join(
+        ["dB, but " + ", ".join(others[:-1]), others[-1]] if others[1:] else [", but ".join(["dB", *others])]
+    )
+
+
+def format_silent(scores: SetScores) -> str:
+    """Returns how many references were not scored because they are silent, to follow a fact; empty when none is."""
+    if not scores.n_silent:
+        return ""
+    total = scores.n_utts * len(scores.utterances[0].estimates["si_snr"])
+    return f"; silent references, which cannot be scored: {scores.n_silent} of {total}"
+
+
 def score_table(summary: Summary) -> list[str]:
-    """Gives the table of a set: the unprocessed mixture, then the model."""
+    """Returns the table of a set: the unprocessed mixture, then the model."""
     worse = f"{100 * summary.share_worse:.1f} %"
     spread = summary.improvements["si_snr"]
     heads = ["", "scored", "SI-SNR", "SI-SNRi", "95 % interval", "median SI-SNRi", "SI-SNRi below 0"]
@@ -88,45 +97,54 @@ def score_table(summary: Summary) -> list[str]:
         "model",
         _scored(summary),
         *_of_model(summary, "si_snr"),
-        interval_told(spread),
-        told(spread.median),
+        format_interval(spread),
+        format_score(spread.median),
         worse,
     ]
     for metric in list(summary.mixtures)[1:]:
-        heads += [TITLES[metric], *([f"{TITLES[metric]}i"] if metric in _GAIN_TOLD else [])]
+        title, gain_in_table = METRICS.get(metric).title, METRICS.get(metric).gain_in_table
+        heads += [title, *([f"{title}i"] if gain_in_table else [])]
         mixture += _of_mixture(summary, metric)
         model += _of_model(summary, metric)
     return _table([heads, mixture, model])
 
 
 def _of_mixture(summary: Summary, metric: str) -> list[str]:
-    return [told(summary.mixtures[metric], metric), *([told(0.0)] if metric in _GAIN_TOLD else [])]
+    return [
+        format_score(summary.mixtures[metric], metric),
+        *([format_score(0.0, metric)] if METRICS.get(metric).gain_in_table else []),
+    ]
 
 
 def _of_model(summary: Summary, metric: str) -> list[str]:
-    values = [summary.estimates[metric], *([summary.improvements[metric]] if metric in _GAIN_TOLD else [])]
-    return [told(value.mean, metric) for value in values]
+    values = [summary.estimates[metric], *([summary.improvements[metric]] if METRICS.get(metric).gain_in_table else [])]
+    return [format_score(value.mean, metric) for value in values]
 
 
 def _spread_table(summary: Summary) -> list[str]:
     rows = [["model", "mean", "median", "95 % interval"]]
-    for metric, title in TITLES.items():
-        if metric in summary.estimates:
-            rows.append([title, *_spread_told(summary.estimates[metric], metric)])
-            if metric not in NO_GAIN:
-                rows.append([f"{title}i", *_spread_told(summary.improvements[metric], metric)])
+    for name in summary.estimates:
+        metric = METRICS.get(name)
+        rows.append([metric.title, *_format_spread(summary.estimates[name], name)])
+        if metric.has_gain:
+            rows.append([f"{metric.title}i", *_format_spread(summary.improvements[name], name)])
     return _table(rows)
 
 
-def _spread_told(spread: Spread, metric: str) -> list[str]:
-    return [told(spread.mean, metric), told(spread.median, metric), interval_told(spread, metric)]
+def _format_spread(spread: Spread, metric: str) -> list[str]:
+    return [format_score(spread.mean, metric), format_score(spread.median, metric), format_interval(spread, metric)]
 
 
 def _group_table(groups: Sequence[Group]) -> list[str]:
     rows = [["by", "", "utterances", "SI-SNRi", "95 % interval", "median SI-SNRi", "SI-SNRi below 0"]]
     for group in groups:
         spread = group.si_snri
-        values = [told(spread.mean), interval_told(spread), told(spread.median), f"{100 * group.share_worse:.1f} %"]
+        values = [
+            format_score(spread.mean),
+            format_interval(spread),
+            format_score(spread.median),
+            f"{100 * group.share_worse:.1f} %",
+        ]
         rows.append([group.by, group.name, str(group.n_utts), *values])
     return _table(rows)
 
@@ -140,19 +158,21 @@ def _scored(summary: Summary) -> str:
     return f"{summary.n_scored} of {summary.n_utts}"
 
 
-def interval_told(spread: Spread, metric: str = "si_snr") -> str:
-    """Gives the interval in words."""
-    return " to ".join(told(value, metric) for value in spread.interval)
+def format_interval(spread: Spread, metric: str = "si_snr") -> str:
+    """Returns the interval in words."""
+    return " to ".join(format_score(value, metric) for value in spread.interval)
 
 
-def told(value: float, metric: str = "si_snr") -> str:
-    """Gives a score with the decimals of its metric."""
-    decimals = _DECIMALS.get(metric, 2)
+def format_score(value: float, metric: str = "si_snr") -> str:
+    """Returns a score with the decimals of its metric."""
+    decimals = METRICS.get(metric).decimals
     return f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
-def fact_list(config: Config, expdir: Path, sets: Sequence[str], *, command_line: str) -> list[tuple[str, str]]:
-    """Gives what was run, on what, and what it took: names and values.
+def fact_list(
+    config: Config, experiment: Experiment, sets: Sequence[str], *, command_line: str
+) -> list[tuple[str, str]]:
+    """Returns what was run, on what, and what it took: names and values.
 
     Raises:
         InputError: a file of the experiment is not what training or stage 3 writes.
@@ -170,15 +190,15 @@ def fact_list(config: Config, expdir: Path, sets: Sequence[str], *, command_line
         ("versions", f"{versions} {_version('mindaudio')}, mindaudio-ext {mindaudio_ext.__version__}"),
         ("git", git_hash(Path(mindaudio_ext.__file__).parent)),
         ("device", f"{config.device_target} ({platform.system()} {platform.machine()})"),
-        ("config", "`config.yaml` beside this file"),
+        ("config", f"`{experiment.config_file.name}` beside this file"),
         ("sets", f"train `{config.train_set}`, validation `{config.valid_set}`"),
         ("signals", f"{config.sample_rate} Hz, {config.num_spks} sources"),
         ("seed", str(config.seed)),
         ("model", f"{config.separator} ({options}), {config.n_filters} filters of {config.kernel_size} samples"),
-        *_model_facts(expdir / "model.json"),
+        *_model_facts(experiment.facts),
         ("training", training),
-        *_speed_facts(expdir),
-        *_decoding_facts(expdir, sets),
+        *_speed_facts(experiment),
+        *_decoding_facts(experiment, sets),
     ]
 
 
@@ -186,39 +206,39 @@ def _model_facts(path: Path) -> list[tuple[str, str]]:
     if not path.is_file():
         return []
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         facts = [("parameters", f"{int(values['parameters']):,}".replace(",", " "))] if "parameters" in values else []
         return facts + ([("best epoch", str(int(values["epoch"])))] if "epoch" in values else [])
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: not what training writes ({error}); train again or remove it") from error
 
 
-def _speed_facts(expdir: Path) -> list[tuple[str, str]]:
-    """Gives the training's speed, from that of each epoch in `history.jsonl` and the devices in `model.json`."""
-    path, model = expdir / "history.jsonl", expdir / "model.json"
+def _speed_facts(experiment: Experiment) -> list[tuple[str, str]]:
+    """Returns the training's speed, from that of each epoch in `history.jsonl` and the devices in `model.json`."""
+    path, model = experiment.history, experiment.facts
     if not path.is_file():
         return []
     try:
-        epochs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        epochs = [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
         speeds = [float(speed) for epoch in epochs if (speed := epoch["audio_seconds_per_second"]) is not None]
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: not what training writes ({error}); train again or remove it") from error
     if not speeds:
         return []
-    devices = int(json.loads(model.read_text(encoding="utf-8")).get("devices", 1)) if model.is_file() else 1
+    devices = int(parse_json(model.read_text(encoding="utf-8")).get("devices", 1)) if model.is_file() else 1
     speed = np.median(speeds) / devices
     return [("training speed", f"{speed:.2f} s of audio a second and device, on {devices}, the median of the epochs")]
 
 
-def _decoding_facts(expdir: Path, sets: Sequence[str]) -> list[tuple[str, str]]:
-    """Gives what separating each set took, as stage 3 noted it."""
+def _decoding_facts(experiment: Experiment, sets: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns what separating each set took, as stage 3 noted it."""
     facts, multiply_adds = [], None
     for name in dict.fromkeys(sets):
-        path = expdir / f"separated_{name}" / DECODING
+        path = experiment.separated(name).decoding
         if not path.is_file():
             continue
         try:
-            noted = json.loads(path.read_text(encoding="utf-8"))
+            noted = parse_json(path.read_text(encoding="utf-8"))
             multiply_adds = float(noted["multiply_adds_per_second"])
             audio, seconds = float(noted["audio_seconds"]), float(noted["seconds"])
             took = (
@@ -246,7 +266,7 @@ def _version(package: str) -> str:
 
 
 def git_hash(folder: Path) -> str:
-    """Gives the short hash of the commit a folder's files are at, `+changes` when they differ from it, or `unknown`.
+    """Returns the short hash of the commit a folder's files are at, `+changes` when they differ from it, or `unknown`.
 
     A folder inside a work tree that does not track it (a virtual environment, say) is `unknown`.
     """

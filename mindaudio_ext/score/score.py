@@ -1,9 +1,8 @@
 """Scores of a test set: each estimate against its reference and against the unprocessed mixture."""
 
 import csv
-import importlib.util
 import io
-import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,19 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from mindaudio_ext.config import Config
 from mindaudio_ext.data.audio import read_signal
 from mindaudio_ext.data.kaldi_dir import CORPUS, DataDir, read_data_dir, read_scp
 from mindaudio_ext.data.parallel import parallel_map
-from mindaudio_ext.data.windows import COUNTS, WindowCounts, read_counts
 from mindaudio_ext.errors import InputError
+from mindaudio_ext.experiment import SeparatedSet
 from mindaudio_ext.files import write_text
-from mindaudio_ext.metrics import pesq
-from mindaudio_ext.metrics.permutation import best_permutation
-from mindaudio_ext.metrics.sdr import bss_eval
-from mindaudio_ext.metrics.si_snr import si_snr
-from mindaudio_ext.metrics.stoi import stoi
-
-METRICS = ("si_snr", "sdr", "sir", "sar", "stoi", "pesq")  # in the order of the table; the last five are optional
+from mindaudio_ext.keys import set_name
+from mindaudio_ext.metrics._permutation import assign_estimates
+from mindaudio_ext.registry import METRICS
+from mindaudio_ext.score.windows import COUNTS, WindowCounts, read_counts
 
 
 @dataclass(frozen=True)
@@ -34,9 +31,10 @@ class UtteranceScores:
     Attributes:
         key: of the utterance.
         seconds: its length.
-        level_difference: the loudest source's level less the quietest's, dB.
+        level_difference: the loudest source's level less the quietest's, dB; NaN when only one is not silent.
         sexes: of the speakers, such as "f m", sorted; None when not known.
-        estimates: metric -> the score of each source's estimate, in the order of the references.
+        estimates: metric -> the score of each source's estimate, in the order of the references; NaN where the
+            reference is silent, which cannot be scored.
         mixtures: metric -> the score of the unprocessed mixture against each reference.
     """
 
@@ -48,7 +46,7 @@ class UtteranceScores:
     mixtures: dict[str, tuple[float, ...]]
 
     def improvements(self, metric: str) -> tuple[float, ...]:
-        """Gives what separation gained, a source each."""
+        """Returns what separation gained, one per source."""
         return tuple(
             estimate - mixture for estimate, mixture in zip(self.estimates[metric], self.mixtures[metric], strict=True)
         )
@@ -64,7 +62,7 @@ class Signal:
 
 
 @dataclass(frozen=True)
-class Utterance:
+class UtteranceSignals:
     """The signals of one key; references and estimates each in their own order."""
 
     key: str
@@ -85,6 +83,7 @@ class SetScores:
         corpus: what the set was made from, as its data directory says.
         checkpoint: what separated it, as decoding noted.
         windows: what the windows are of; None when whole utterances were scored.
+        n_silent: silent references, which were not scored. An utterance that has no other is not among `utterances`.
         signals: where the signals of `utterances` are, in their order.
     """
 
@@ -94,21 +93,19 @@ class SetScores:
     corpus: str = "not stated"
     checkpoint: str = "not stated"
     windows: WindowCounts | None = None
-    signals: tuple[Utterance, ...] = field(default=(), compare=False)
+    n_silent: int = 0
+    signals: tuple[UtteranceSignals, ...] = field(default=(), compare=False)
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that were computed, in the order of `METRICS`."""
+        """The metrics that were computed, in the order of tables."""
         return tuple(self.utterances[0].estimates)
 
 
-def chosen_metrics(*, cal_sdr: bool, cal_pesq: bool) -> tuple[str, ...]:
-    """Gives the metrics that the config's switches choose.
-
-    >>> chosen_metrics(cal_sdr=False, cal_pesq=True)
-    ('si_snr', 'pesq')
-    """
-    return ("si_snr", *(("sdr", "sir", "sar", "stoi") if cal_sdr else ()), *(("pesq",) if cal_pesq else ()))
+def chosen_metrics(config: Config) -> tuple[str, ...]:
+    """Returns the metrics that a config chooses beside SI-SNR, in the order of tables; one may be there twice."""
+    switched = [*(("sdr", "sir", "sar", "stoi") if config.cal_sdr else ()), *(("pesq",) if config.cal_pesq else ())]
+    return (*switched, *config.metrics)
 
 
 def score_set(
@@ -117,70 +114,65 @@ def score_set(
     data_dir: Path,
     num_spks: int,
     sample_rate: int,
-    metrics: Sequence[str] = METRICS[:1],
+    metrics: Sequence[str] = (),
     nj: int = 1,
     allow_pipes: bool = False,
 ) -> SetScores:
-    """Gives the scores of all utterances of a data directory, in the order of their keys.
+    """Returns the scores of all utterances of a data directory, in the order of their keys.
 
     Args:
         separated_dir: has `spk1.scp`, ..., the estimates.
         data_dir: a Kaldi directory with `wav.scp` and `spk1.scp`, ..., the references; or one of windows.
         num_spks: sources of each mixture.
         sample_rate: the rate all signals must have, Hz.
-        metrics: of `METRICS`; SI-SNR always is among them.
+        metrics: names in the registry; SI-SNR always comes first.
         nj: processes.
         allow_pipes: run the commands in the scp files of the data directory.
 
     Raises:
-        InputError: keys, rates or lengths do not agree, a sound cannot be read or a reference is silent, or PESQ is
-            wanted and cannot be had.
+        InputError: keys, rates or lengths do not agree, a sound cannot be read, every reference is silent, or a
+            metric cannot be computed here.
     """
-    if "pesq" in metrics:
-        _require_pesq(sample_rate)
+    names = tuple(dict.fromkeys(["si_snr", *metrics]))
+    for name in names:
+        METRICS.get(name).require(sample_rate)
     utterances = pair_signals(
         separated_dir=separated_dir, data_dir=data_dir, num_spks=num_spks, allow_pipes=allow_pipes
     )
     name = set_name(data_dir)
-    score = partial(score_utterance, sample_rate=sample_rate, metrics=("si_snr", *metrics))
-    scores = tuple(parallel_map(score, utterances, nj=nj, title=f"score {name}"))
-    statement = Path(data_dir) / CORPUS
-    corpus = statement.read_text(encoding="utf-8").strip() if statement.is_file() else SetScores.corpus
+    score = partial(score_utterance, sample_rate=sample_rate, metrics=names)
+    of_all = list(parallel_map(score, utterances, nj=nj, title=f"score {name}"))
+    n_silent = sum(map(_n_silent, of_all))
+    scored = [(one, signals) for one, signals in zip(of_all, utterances) if _n_silent(one) < num_spks]
+    if not scored:
+        raise InputError(f"{data_dir}: every reference is silent; nothing can be scored")
+    scores, signals = zip(*scored)
+    corpus, checkpoint = _corpus(Path(data_dir)), _checkpoint(Path(separated_dir))
     windows = read_counts(data_dir) if (Path(data_dir) / COUNTS).is_file() else None
     n_utts = windows.num_windows if windows else len(utterances)
-    return SetScores(name, n_utts, scores, corpus, _checkpoint(Path(separated_dir)), windows, tuple(utterances))
+    return SetScores(name, n_utts, scores, corpus, checkpoint, windows, n_silent, signals)
 
 
-def _require_pesq(sample_rate: int) -> None:
-    if importlib.util.find_spec("pesq") is None:
-        raise InputError(
-            "cal_pesq: the package pesq is not installed; pip install pesq==0.0.4, or leave cal_pesq false"
-        )
-    if sample_rate not in pesq.MODES:
-        raise InputError(f"cal_pesq: PESQ is for 8000 and 16000 Hz, not {sample_rate} Hz; leave cal_pesq false")
+def _corpus(data_dir: Path) -> str:
+    """Returns what a set was made from, as its data directory says."""
+    statement = data_dir / CORPUS
+    return statement.read_text(encoding="utf-8").strip() if statement.is_file() else SetScores.corpus
 
 
 def _checkpoint(separated_dir: Path) -> str:
-    """Gives name and checksum of the checkpoint from the head of decoding's journal."""
-    try:
-        with open(separated_dir / "made.jsonl", encoding="utf-8") as journal:
-            head = json.loads(journal.readline())
-        return f"{head['checkpoint']}, sha256 {head['sha256'][:12]}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return SetScores.checkpoint  # separated by something else
+    """Returns name and checksum of the checkpoint, as decoding noted them."""
+    origin = SeparatedSet(separated_dir).read_origin()
+    return f"{origin['checkpoint']}, sha256 {origin['sha256'][:12]}" if origin else SetScores.checkpoint
 
 
-def set_name(data_dir: str | os.PathLike) -> str:
-    """Gives the name of a set: its folder's.
-
-    >>> set_name("data/test/")
-    'test'
-    """
-    return os.path.basename(os.path.abspath(data_dir))
+def _n_silent(scores: UtteranceScores) -> int:
+    return int(np.isnan(scores.estimates["si_snr"]).sum())
 
 
-def pair_signals(*, separated_dir: Path, data_dir: Path, num_spks: int, allow_pipes: bool = False) -> list[Utterance]:
-    """Gives each key of the data directory, in order, with its signals; no key is left out.
+def pair_signals(
+    *, separated_dir: Path, data_dir: Path, num_spks: int, allow_pipes: bool = False
+) -> list[UtteranceSignals]:
+    """Returns each key of the data directory, in order, with its signals; no key is left out.
 
     Raises:
         InputError: the data directory is not one, either folder has another number of sources, or the keys of the
@@ -189,12 +181,13 @@ def pair_signals(*, separated_dir: Path, data_dir: Path, num_spks: int, allow_pi
     data = read_data_dir(data_dir, allow_pipes=allow_pipes)
     if len(data.sources) != num_spks:
         raise InputError(f"{data_dir}: has {len(data.sources)} sources, the experiment's num_spks is {num_spks}")
-    if (Path(separated_dir) / f"spk{num_spks + 1}.scp").exists():
+    separated = SeparatedSet(Path(separated_dir))
+    if separated.scp(num_spks + 1).exists():
         raise InputError(f"{separated_dir}/spk{num_spks + 1}.scp: one too many, num_spks is {num_spks}")
-    paths = [Path(separated_dir) / f"spk{source}.scp" for source in range(1, num_spks + 1)]
+    paths = [separated.scp(source) for source in range(1, num_spks + 1)]
     estimates = [_read_estimates(path, data) for path in paths]
     return [
-        Utterance(
+        UtteranceSignals(
             key,
             Signal(data.mixtures[key], f"{data.path / 'wav.scp'}: {key}", allow_pipes),
             tuple(
@@ -211,8 +204,9 @@ def pair_signals(*, separated_dir: Path, data_dir: Path, num_spks: int, allow_pi
 def _sexes(data: DataDir, key: str) -> str | None:
     if data.src2spk is None or data.spk2gender is None:
         return None
-    sexes = [data.spk2gender.get(speaker) for speaker in data.src2spk[key]]
-    return None if None in sexes else " ".join(sorted(sexes))
+    speakers = data.src2spk[key]
+    sexes = [data.spk2gender[speaker] for speaker in speakers if speaker in data.spk2gender]
+    return " ".join(sorted(sexes)) if len(sexes) == len(speakers) else None
 
 
 def _read_estimates(path: Path, data: DataDir) -> dict[str, str]:
@@ -227,23 +221,25 @@ def _read_estimates(path: Path, data: DataDir) -> dict[str, str]:
     return values
 
 
-def score_utterance(utterance: Utterance, *, sample_rate: int, metrics: Sequence[str]) -> UtteranceScores:
-    """Gives one utterance's scores, under the permutation of estimates with the best mean SI-SNR.
+def score_utterance(utterance: UtteranceSignals, *, sample_rate: int, metrics: Sequence[str]) -> UtteranceScores:
+    """Returns one utterance's scores, under the permutation of estimates with the best mean SI-SNR.
 
     Raises:
         InputError: as `score_set`, naming the file and key.
     """
     mixture, references, estimates = matched_signals(utterance, sample_rate=sample_rate)
     mixtures = np.broadcast_to(mixture, references.shape)  # [C, T]
+    heard = np.ptp(references, axis=1) > 0  # [C]
     try:
-        scores = [_measure(signals, references, sample_rate, metrics) for signals in (estimates, mixtures)]
+        scores = [_measure(signals, references, heard, sample_rate, metrics) for signals in (estimates, mixtures)]
     except ValueError as error:
         raise InputError(f"{utterance.mixture.name}: {error}") from error
-    levels = 20 * np.log10(references.std(axis=1, dtype=np.float64))  # [C]
-    return UtteranceScores(utterance.key, len(mixture) / sample_rate, float(np.ptp(levels)), utterance.sexes, *scores)
+    levels = 20 * np.log10(references[heard].std(axis=1, dtype=np.float64))  # [R]
+    difference = float(np.ptp(levels)) if len(levels) > 1 else math.nan
+    return UtteranceScores(utterance.key, len(mixture) / sample_rate, difference, utterance.sexes, *scores)
 
 
-def matched_signals(utterance: Utterance, *, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def matched_signals(utterance: UtteranceSignals, *, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Reads an utterance: mixture [T], references [C, T], and estimates [C, T] in the references' order.
 
     Raises:
@@ -254,32 +250,21 @@ def matched_signals(utterance: Utterance, *, sample_rate: int) -> tuple[np.ndarr
     estimates = np.stack([_read(signal, sample_rate, len(mixture)) for signal in utterance.estimates])  # [C, T]
     if len(mixture) < 2:
         raise InputError(f"{utterance.mixture.name}: has one sample; a score needs two")
-    silent = np.flatnonzero(np.ptp(references, axis=1) == 0)
-    if len(silent):
-        raise InputError(f"{utterance.references[silent[0]].name}: the reference is silent; it cannot be scored")
-    return mixture, references, estimates[best_permutation(_pairwise_si_snr(estimates, references))]
-
-
-def _pairwise_si_snr(estimates: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Gives [C estimates, C references], dB."""
-    pairs = (len(references), *references.shape)
-    return si_snr(
-        estimate=np.broadcast_to(estimates[:, None], pairs), reference=np.broadcast_to(references[None], pairs)
-    )
+    return mixture, references, estimates[assign_estimates(estimates=estimates, references=references)[0]]
 
 
 def _measure(
-    signals: np.ndarray, references: np.ndarray, sample_rate: int, metrics: Sequence[str]
+    signals: np.ndarray, references: np.ndarray, heard: np.ndarray, sample_rate: int, metrics: Sequence[str]
 ) -> dict[str, tuple[float, ...]]:
-    """Gives the metrics of signals [C, T] against the references in their places."""
-    values = {"si_snr": si_snr(estimate=signals, reference=references)}
-    if not {"sdr", "sir", "sar"}.isdisjoint(metrics):
-        values |= bss_eval(estimates=signals, references=references)._asdict()
-    for name, measure in (("stoi", stoi), ("pesq", pesq.pesq)):
-        if name in metrics:
-            pairs = zip(signals, references)
-            values[name] = [measure(estimate=one, reference=of, sample_rate=sample_rate) for one, of in pairs]
-    return {name: tuple(map(float, values[name])) for name in METRICS if name in metrics}
+    """Returns the metrics of signals [C, T] against the references in their places; NaN where `heard`, [C], is not."""
+    measured = {}
+    for name in metrics:
+        values = np.full(len(heard), np.nan)
+        if heard.any():
+            compute = METRICS.get(name).compute
+            values[heard] = compute(estimates=signals[heard], references=references[heard], sample_rate=sample_rate)
+        measured[name] = tuple(map(float, values))
+    return measured
 
 
 def _read(signal: Signal, sample_rate: int, n_samples: int | None) -> np.ndarray:
@@ -290,9 +275,9 @@ def _read(signal: Signal, sample_rate: int, n_samples: int | None) -> np.ndarray
 
 
 def write_scores(scores: SetScores, path: str | os.PathLike) -> None:
-    """Writes `key,source,si_snr,si_snri` and two columns for each further metric, a row a source, atomically.
+    """Writes `key,source,si_snr,si_snri` and two columns for each further metric, a row per source, atomically.
 
-    Same scores, same bytes.
+    The scores of a silent reference are empty. Same scores, same bytes.
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -305,4 +290,4 @@ def write_scores(scores: SetScores, path: str | os.PathLike) -> None:
 
 
 def _six_decimals(value: float) -> str:
-    return f"{round(value, 6) + 0.0:.6f}"  # adding zero turns -0.0 into 0.0
+    return "" if math.isnan(value) else f"{round(value, 6) + 0.0:.6f}"  # adding zero turns -0.0 into 0.0

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindaudio_ext.data.windows import mixture_of
 from mindaudio_ext.score.score import SetScores, UtteranceScores
+from mindaudio_ext.score.windows import mixture_of
 
 N_RESAMPLES = 10_000
 _RESAMPLES_AT_ONCE = 100  # bounds the memory: 100 x 3000 utterances are 2.4 MB
@@ -58,7 +58,7 @@ class Group:
 def bootstrap_interval(
     values: np.ndarray, *, groups: Sequence[str] | None = None, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """Gives the percentile bootstrap interval of the mean of values.
+    """Returns the percentile bootstrap interval of the mean of values.
 
     >>> bootstrap_interval(np.array([2.0, 2.0, 2.0]))
     (2.0, 2.0)
@@ -89,17 +89,17 @@ def bootstrap_interval(
 
 
 def utterance_means(values: Iterable[Sequence[float]]) -> np.ndarray:
-    """Gives the mean over its sources of each utterance, [N]."""
-    return np.array([np.mean(of_one) for of_one in values])
+    """Returns the mean over its sources of each utterance, [N]; silent ones, which are NaN, do not count."""
+    return np.array([np.nanmean(of_one) for of_one in values])
 
 
 def si_snri_of(utterances: Sequence[UtteranceScores]) -> np.ndarray:
-    """Gives the SI-SNRi of each utterance, dB, [N]."""
+    """Returns the SI-SNRi of each utterance, dB, [N]."""
     return utterance_means(utterance.improvements("si_snr") for utterance in utterances)
 
 
 def summarise(scores: SetScores) -> Summary:
-    """Gives a set's means, medians, intervals and share of confusions."""
+    """Returns a set's means, medians, intervals and share of confusions."""
     utterances, metrics = scores.utterances, scores.metrics
     groups = [mixture_of(utterance.key) for utterance in utterances] if scores.windows else None
     mixtures = {name: utterance_means(one.mixtures[name] for one in utterances) for name in metrics}
@@ -119,9 +119,10 @@ def _spread(values: np.ndarray, groups: Sequence[str] | None = None) -> Spread:
 
 
 def break_down(scores: SetScores) -> list[Group]:
-    """Gives the SI-SNRi by the speakers' sexes, the length and the difference of the sources' levels.
+    """Returns the SI-SNRi by the speakers' sexes, the length and the difference of the sources' levels.
 
-    Kinds that no utterance has are left out; so are the sexes when they are not known.
+    Kinds that no utterance has are left out; so are the sexes when they are not known, and the levels where only one
+    source is not silent.
     """
     kinds = {"sexes": _sexes_kind, "duration": _duration_kind, "level difference": _level_kind}
     return [
@@ -154,8 +155,8 @@ def _duration_kind(utterance: UtteranceScores) -> tuple[int, str]:
     return _kind(utterance.seconds, _SHORT, _LONG, "s")
 
 
-def _level_kind(utterance: UtteranceScores) -> tuple[int, str]:
-    return _kind(utterance.level_difference, _ALIKE, _UNLIKE, "dB")
+def _level_kind(utterance: UtteranceScores) -> tuple[int, str] | None:
+    return None if np.isnan(utterance.level_difference) else _kind(utterance.level_difference, _ALIKE, _UNLIKE, "dB")
 
 
 def _kind(value: float, low: float, high: float, unit: str) -> tuple[int, str]:

@@ -1,0 +1,1 @@
+"""What estimates the masks: one file, one separator."""

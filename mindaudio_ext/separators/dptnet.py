@@ -1,21 +1,31 @@
-"""DPTNet, the dual-path transformer: Chen, Mao and Liu, "Dual-path transformer network: direct context-aware modeling
-for end-to-end monaural speech separation", Interspeech 2020.
+"""DPTNet, the dual-path transformer.
+
+Chen, Mao and Liu, "Dual-path transformer network: direct context-aware modeling for end-to-end monaural speech
+separation", Interspeech 2020.
 
 features [B, L, N] -> norm -> chunks [B, S, K, F] -> blocks (transformer within chunks, transformer across chunks)
 -> N features a source -> overlap-add -> gated output -> mask logits [B, C, L, N]
 """
 
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Interval
 from mindspore import Tensor, nn, ops
 
+from mindaudio_ext.config.types import LARGEST_SIZE, Share, Size
+from mindaudio_ext.convert.architecture import COMMON_DEFAULTS, DUAL_PATH, DUAL_PATH_END, FILTERBANK, Architecture
+from mindaudio_ext.convert.names import Rule
 from mindaudio_ext.layers.activation import PReLU, tanh
 from mindaudio_ext.layers.attention import SelfAttention
-from mindaudio_ext.layers.chunk import overlap_add, split
 from mindaudio_ext.layers.dense import dense
+from mindaudio_ext.layers.dual_path import DualPath
 from mindaudio_ext.layers.norm import make_norm
 from mindaudio_ext.layers.rnn import LSTM
+from mindaudio_ext.registry import register, require_options
 
 
-class DPTNet(nn.Cell):
+@register("dptnet")
+class DPTNet(DualPath):
     """Estimates one mask a source by alternating transformers within and across chunks.
 
     Args:
@@ -38,24 +48,71 @@ class DPTNet(nn.Cell):
         Mask logits, [B, C, L, N].
     """
 
+    causal_with: ClassVar[str] = "nothing: its attention sees all chunks"
+    asteroid: ClassVar[Architecture] = Architecture(
+        name="DPTNet",
+        options={
+            "n_heads": "n_heads",
+            "ff_hid": "hidden_size",
+            **DUAL_PATH,
+            "bidirectional": "bidirectional",
+            "dropout": "dropout",
+        },
+        defaults={
+            **COMMON_DEFAULTS,
+            "n_filters": 64,
+            "n_heads": 4,
+            "ff_hid": 256,
+            "chunk_size": 100,
+            "hop_size": None,
+            "n_repeats": 6,
+            "norm_type": "gLN",
+            "mask_act": "relu",
+            "bidirectional": True,
+            "dropout": 0.0,
+            "encoder_activation": "relu",
+        },
+        rules=(
+            *FILTERBANK,
+            Rule("masker.input_layer.*", "separator.input.*"),
+            Rule("masker.in_norm.*", "separator.input_norm.*"),
+            *(
+                Rule(f"masker.layers.#.{number}.{theirs}", f"separator.blocks.#.{path}.{ours}")
+                for number, path in enumerate(("intra", "inter"))
+                for theirs, ours in (
+                    ("mha.in_proj_weight", "attention.in_proj.weight"),
+                    ("mha.in_proj_bias", "attention.in_proj.bias"),
+                    ("mha.out_proj.*", "attention.out_proj.*"),
+                    ("recurrent.*", "rnn.*"),
+                    ("linear.*", "dense.*"),
+                    ("norm_mha.*", "attention_norm.*"),
+                    ("norm_ff.*", "rnn_norm.*"),
+                )
+            ),
+            *DUAL_PATH_END,
+        ),
+        fixed={"ff_activation": ("relu",)},
+        norms=("gLN", "cLN", "cgLN"),
+        mask_activations=("relu", "sigmoid", "softmax"),
+        takes_out_chan=False,
+    )
+
     def __init__(
         self,
         input_size: int,
         num_spks: int,
         *,
-        n_heads: int = 4,
-        hidden_size: int = 256,
-        chunk_size: int = 100,
-        hop_size: int | None = None,
-        n_blocks: int = 6,
-        norm: str = "gLN",
+        n_heads: Size = 4,
+        hidden_size: Size = 256,
+        chunk_size: Annotated[int, Interval(ge=2, le=LARGEST_SIZE)] = 100,
+        hop_size: Size | None = None,
+        n_blocks: Size = 6,
+        norm: Literal["gLN", "cLN", "cgLN"] = "gLN",
         bidirectional: bool = True,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ) -> None:
-        super().__init__()
-        self.num_spks = num_spks
-        self.chunk_size = chunk_size
-        self.hop_size = chunk_size // 2 if hop_size is None else hop_size
+        require_options(DPTNet, "separator_conf", {"chunk_size": chunk_size, "hop_size": hop_size})
+        super().__init__(num_spks, chunk_size=chunk_size, hop_size=hop_size)
         width = -(-input_size // n_heads) * n_heads
         layer = {"n_heads": n_heads, "hidden_size": hidden_size, "norm": norm, "dropout": dropout}
 
@@ -63,42 +120,31 @@ class DPTNet(nn.Cell):
         if self.widen:
             self.input = dense(input_size, width)
         self.input_norm = make_norm(norm, width)
-        self.blocks = nn.CellList([DualPathBlock(width, bidirectional=bidirectional, **layer) for _ in range(n_blocks)])
+        self.blocks = nn.CellList([DPTNetBlock(width, bidirectional=bidirectional, **layer) for _ in range(n_blocks)])
         self.prelu = PReLU()
         self.expand = dense(width, num_spks * input_size)
         self.output = dense(input_size, input_size)
         self.gate = dense(input_size, input_size)
 
-    def construct(self, features: Tensor) -> Tensor:
-        x = self.before_blocks(features)  # [B, S, K, F]
-        for block in self.blocks:
-            x = block(x)  # [B, S, K, F]
-        return self.after_blocks(x, features.shape[1])
-
     def before_blocks(self, features: Tensor) -> Tensor:
         """Makes what goes through the blocks, [B, S, K, F], of features [B, L, N]."""
-        n_batch = features.shape[0]
-        x = self.input_norm(self.input(features) if self.widen else features)  # [B, L, F]
-        width = x.shape[-1]
-
-        # A whole chunk of zeros on either side: every frame is in as many chunks as any other.
-        silence = ops.zeros((n_batch, self.chunk_size, width), x.dtype)
-        return split(ops.concat((silence, x, silence), axis=1), self.chunk_size, self.hop_size)
+        return self.chunks_of(self.input_norm(self.input(features) if self.widen else features))
 
     def after_blocks(self, x: Tensor, n_frames: int) -> Tensor:
         """Makes mask logits, [B, C, L, N], of what has gone through the blocks, [B, S, K, F]."""
         n_batch, n_features = x.shape[0], self.output.out_channels
         x = self.expand(self.prelu(x.reshape(-1, x.shape[-1])))  # [B * S * K, C * N]
         x = x.reshape(n_batch, -1, self.chunk_size, self.num_spks, n_features).transpose(0, 3, 1, 2, 4)
-        x = overlap_add(x.reshape(n_batch * self.num_spks, -1, self.chunk_size, n_features), self.hop_size)
-        x = x[:, self.chunk_size : self.chunk_size + n_frames]  # [B * C, L, N]
+        x = self.frames_of(
+            x.reshape(n_batch * self.num_spks, -1, self.chunk_size, n_features), n_frames
+        )  # [B * C, L, N]
         x = x / (self.chunk_size / self.hop_size)  # the mean over the chunks a frame is in
 
         x = tanh(self.output(x)) * ops.sigmoid(self.gate(x))
         return x.reshape(n_batch, self.num_spks, n_frames, n_features)  # [B, C, L, N]
 
 
-class DualPathBlock(nn.Cell):
+class DPTNetBlock(nn.Cell):
     """A transformer layer along each chunk, then one across the chunks.
 
     Args:
@@ -113,7 +159,7 @@ class DualPathBlock(nn.Cell):
         The same shape.
     """
 
-    def __init__(self, width: int, *, bidirectional: bool, **layer: int | float | str) -> None:
+    def __init__(self, width: int, *, bidirectional: bool, **layer: Any) -> None:
         super().__init__()
         self.intra = TransformerLayer(width, bidirectional=True, **layer)
         self.inter = TransformerLayer(width, bidirectional=bidirectional, **layer)

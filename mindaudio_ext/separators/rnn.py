@@ -1,18 +1,27 @@
-"""TasNet's first separator, a stack of LSTM layers: Luo and Mesgarani, "TasNet: time-domain audio separation network
-for real-time, single-channel speech separation", ICASSP 2018.
+"""TasNet's first separator, a stack of LSTM layers.
+
+Luo and Mesgarani, "TasNet: time-domain audio separation network for real-time, single-channel speech separation",
+ICASSP 2018.
 
 features [B, L, N] -> norm -> LSTM layers [B, L, D H] -> mask logits [B, C, L, N]
 
 The paper's encoder is `encoder_activation: gated`. As in Asteroid, no layer skips another.
 """
 
+from typing import ClassVar
+
 from mindspore import Tensor, nn
 
+from mindaudio_ext.config.types import Share, Size
+from mindaudio_ext.convert.architecture import COMMON_DEFAULTS, FILTERS, Architecture
+from mindaudio_ext.convert.names import Rule
 from mindaudio_ext.layers.dense import dense
 from mindaudio_ext.layers.norm import make_norm
 from mindaudio_ext.layers.rnn import LSTM
+from mindaudio_ext.registry import register
 
 
+@register("rnn")
 class StackedLSTM(nn.Cell):
     """Estimates one mask a source by LSTM layers along the frames.
 
@@ -32,15 +41,46 @@ class StackedLSTM(nn.Cell):
         Mask logits, [B, C, L, N].
     """
 
+    causal_with: ClassVar[str] = "`bidirectional: false`"
+    asteroid: ClassVar[Architecture] = Architecture(
+        name="LSTMTasNet",
+        options={
+            "n_layers": "rnn_layers",
+            "hid_size": "hidden_size",
+            "dropout": "dropout",
+            "bidirectional": "bidirectional",
+        },
+        defaults={
+            **COMMON_DEFAULTS,
+            "n_filters": 64,
+            "n_layers": 4,
+            "hid_size": 512,
+            "dropout": 0.3,
+            "mask_act": "sigmoid",
+            "bidirectional": True,
+        },
+        rules=(
+            Rule("encoder.filterbank._filters", "encoder.weight", FILTERS),  # the next one again
+            Rule("encoder.encoder_relu.filterbank._filters", "encoder.weight", FILTERS),
+            Rule("encoder.encoder_sig.filterbank._filters", "encoder.gate_weight", FILTERS),
+            Rule("decoder.filterbank._filters", "decoder.weight", FILTERS),
+            Rule("masker.bn_layer.*", "separator.input_norm.*"),
+            Rule("masker.masker.0.rnn.*", "separator.rnn.*"),
+            Rule("masker.masker.1.*", "separator.mask.*"),
+        ),
+        fixed={"rnn_type": ("lstm", "LSTM", "GRU", "gru", "RNN", "rnn")},  # Asteroid stores it and makes an LSTM
+        gated=True,
+    )
+
     def __init__(
         self,
         input_size: int,
         num_spks: int,
         *,
-        hidden_size: int = 512,
-        rnn_layers: int = 4,
+        hidden_size: Size = 512,
+        rnn_layers: Size = 4,
         bidirectional: bool = True,
-        dropout: float = 0.3,
+        dropout: Share = 0.3,
     ) -> None:
         super().__init__()
         self.num_spks = num_spks

@@ -1,21 +1,30 @@
-"""Conv-TasNet's separator, a temporal convolutional network: Luo and Mesgarani, "Conv-TasNet: surpassing ideal
-time-frequency magnitude masking for speech separation", TASLP 2019.
+"""Conv-TasNet's separator, a temporal convolutional network.
+
+Luo and Mesgarani, "Conv-TasNet: surpassing ideal time-frequency magnitude masking for speech separation", TASLP 2019.
 
 features [B, L, N] -> norm, bottleneck [B, L, F] -> blocks of convolutions, dilated by 1, 2, 4, ... and again
 -> sum of the blocks' skip outputs [B, L, S] -> mask logits [B, C, L, N]
 """
 
-from mindspore import Parameter, Tensor, nn, ops
-from mindspore import dtype as mstype
-from mindspore.common.initializer import Uniform, initializer
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
 
-from mindaudio_ext.errors import InputError
+from annotated_types import Interval
+from mindspore import Tensor, nn, ops
+
+from mindaudio_ext.config.types import LARGEST_SIZE, Size
+from mindaudio_ext.convert.architecture import BOTTLENECK, COMMON_DEFAULTS, CONV, FILTERBANK, FILTERS, Architecture
+from mindaudio_ext.convert.names import Rule
 from mindaudio_ext.layers.activation import PReLU
-from mindaudio_ext.layers.dense import AddBias, dense
+from mindaudio_ext.layers.blocks import BlockSeparator
+from mindaudio_ext.layers.dense import dense
+from mindaudio_ext.layers.depthwise import DepthwiseConv
 from mindaudio_ext.layers.norm import make_norm
+from mindaudio_ext.registry import register, require_options
 
 
-class TCN(nn.Cell):
+@register("tcn")
+class TCN(BlockSeparator):
     """Estimates one mask a source by convolutions that see exponentially more frames from block to block.
 
     Args:
@@ -32,7 +41,7 @@ class TCN(nn.Cell):
         causal: whether a frame's masks depend on earlier frames only.
 
     Attributes:
-        blocks: x -> x; each is like the one `n_kinds` before it.
+        blocks: x -> x; each is like the one `block_period` before it.
 
     Inputs:
         features: [B, L, N].
@@ -44,27 +53,82 @@ class TCN(nn.Cell):
         InputError: options do not go together, or one has a value this separator does not know.
     """
 
+    causal_with: ClassVar[str] = "`causal: true` and `norm` cgLN or cLN"
+    asteroid: ClassVar[Architecture] = Architecture(
+        name="ConvTasNet",
+        options={
+            "bn_chan": "bottleneck_size",
+            "hid_chan": "hidden_size",
+            "skip_chan": "skip_size",
+            "conv_kernel_size": "kernel_size",
+            "n_blocks": "n_blocks",
+            "n_repeats": "n_repeats",
+            "norm_type": "norm",
+            "causal": "causal",
+        },
+        defaults={
+            **COMMON_DEFAULTS,
+            "n_filters": 512,
+            "bn_chan": 128,
+            "hid_chan": 512,
+            "skip_chan": 128,
+            "conv_kernel_size": 3,
+            "n_blocks": 8,
+            "n_repeats": 3,
+            "norm_type": "gLN",
+            "mask_act": "sigmoid",
+            "causal": False,
+        },
+        rules=(
+            *FILTERBANK,
+            *BOTTLENECK,
+            Rule("masker.TCN.#.shared_block.0.weight", "separator.blocks.#.input.weight", CONV),
+            Rule("masker.TCN.#.shared_block.0.bias", "separator.blocks.#.input.bias"),
+            Rule("masker.TCN.#.shared_block.1.weight", "separator.blocks.#.input_prelu.weight"),
+            Rule("masker.TCN.#.shared_block.2.*", "separator.blocks.#.input_norm.*"),
+            Rule("masker.TCN.#.shared_block.3.0.weight", "separator.blocks.#.depthwise.weight", FILTERS),  # causal
+            Rule("masker.TCN.#.shared_block.3.0.bias", "separator.blocks.#.depthwise.bias"),
+            Rule("masker.TCN.#.shared_block.3.weight", "separator.blocks.#.depthwise.weight", FILTERS),
+            Rule("masker.TCN.#.shared_block.3.bias", "separator.blocks.#.depthwise.bias"),
+            Rule("masker.TCN.#.shared_block.4.weight", "separator.blocks.#.depthwise_prelu.weight"),
+            Rule("masker.TCN.#.shared_block.5.*", "separator.blocks.#.depthwise_norm.*"),
+            Rule("masker.TCN.#.res_conv.weight", "separator.blocks.#.residual.weight", CONV),
+            Rule("masker.TCN.#.res_conv.bias", "separator.blocks.#.residual.bias"),
+            Rule("masker.TCN.#.skip_conv.weight", "separator.blocks.#.skip.weight", CONV),
+            Rule("masker.TCN.#.skip_conv.bias", "separator.blocks.#.skip.bias"),
+            Rule("masker.mask_net.0.weight", "separator.prelu.weight"),
+            Rule("masker.mask_net.1.weight", "separator.mask.weight", CONV),
+            Rule("masker.mask_net.1.bias", "separator.mask.bias"),
+        ),
+        fixed={},
+        norms=("gLN", "cLN", "cgLN"),
+        mask_activations=("relu", "sigmoid", "softmax"),
+        only_with={
+            "masker.TCN.#.shared_block.3.0.weight": ("causal", True),  # followed by a cut, and so one level deeper
+            "masker.TCN.#.shared_block.3.0.bias": ("causal", True),
+            "masker.TCN.#.shared_block.3.weight": ("causal", False),
+            "masker.TCN.#.shared_block.3.bias": ("causal", False),
+        },
+    )
+
     def __init__(
         self,
         input_size: int,
         num_spks: int,
         *,
-        bottleneck_size: int = 128,
-        hidden_size: int = 512,
-        skip_size: int | None = 128,
-        kernel_size: int = 3,
-        n_blocks: int = 8,
-        n_repeats: int = 3,
-        norm: str = "gLN",
+        bottleneck_size: Size = 128,
+        hidden_size: Size = 512,
+        skip_size: Annotated[int, Interval(ge=0, le=LARGEST_SIZE)] | None = 128,
+        kernel_size: Size = 3,
+        n_blocks: Size = 8,
+        n_repeats: Size = 3,
+        norm: Literal["gLN", "cLN", "cgLN"] = "gLN",
         causal: bool = False,
     ) -> None:
         super().__init__()
-        if causal and norm.lower() == "gln":
-            raise InputError("separator_conf.causal: gLN sees the frames to come; use norm cLN or cgLN with causal")
-        if not causal and kernel_size % 2 == 0:
-            raise InputError(f"separator_conf.kernel_size: must be odd unless causal, got {kernel_size}")
+        require_options(TCN, "separator_conf", {"norm": norm, "causal": causal, "kernel_size": kernel_size})
         self.num_spks, self.bottleneck_size, self.skip_size = num_spks, bottleneck_size, skip_size or 0
-        self.n_kinds = n_blocks
+        self.block_period = n_blocks
         block = {"hidden_size": hidden_size, "skip_size": self.skip_size, "kernel_size": kernel_size}
 
         self.input_norm = make_norm(norm, input_size)
@@ -79,11 +143,13 @@ class TCN(nn.Cell):
         self.prelu = PReLU()
         self.mask = dense(skip_size or bottleneck_size, num_spks * input_size)
 
-    def construct(self, features: Tensor) -> Tensor:
-        x = self.before_blocks(features)  # [B, L, F + S]
-        for block in self.blocks:
-            x = block(x)  # [B, L, F + S]
-        return self.after_blocks(x, features.shape[1])
+    @staticmethod
+    def check_options(*, norm: str, causal: bool, kernel_size: int, **_: object) -> Iterator[tuple[str, str]]:
+        """Yields an option and what is wrong with it, of the rules for several options together."""
+        if causal and norm.lower() == "gln":
+            yield "causal", "gLN sees the frames to come; use norm cLN or cgLN with causal"
+        if not causal and kernel_size % 2 == 0:
+            yield "kernel_size", f"must be odd unless causal, got {kernel_size}"
 
     def before_blocks(self, features: Tensor) -> Tensor:
         """Makes what goes through the blocks, [B, L, F + S], of features [B, L, N]: the skip path begins with zeros."""
@@ -136,7 +202,7 @@ class ConvBlock(nn.Cell):
         self.input = dense(width, hidden_size)
         self.input_prelu = PReLU()
         self.input_norm = make_norm(norm, hidden_size)
-        self.depthwise = DepthwiseConv(hidden_size, kernel_size=kernel_size, dilation=dilation, causal=causal)
+        self.depthwise = DepthwiseConv(hidden_size, kernel_size, dilation=dilation, causal=causal)
         self.depthwise_prelu = PReLU()
         self.depthwise_norm = make_norm(norm, hidden_size)
         self.residual = dense(hidden_size, width)
@@ -148,47 +214,3 @@ class ConvBlock(nn.Cell):
         y = self.input_norm(self.input_prelu(self.input(x[:, :, : self.width] if self.has_skip else x)))  # [B, L, H]
         y = self.depthwise_norm(self.depthwise_prelu(self.depthwise(y)))  # [B, L, H]
         return x + (ops.concat((self.residual(y), self.skip(y)), axis=2) if self.has_skip else self.residual(y))
-
-
-class DepthwiseConv(nn.Cell):
-    """A dilated convolution along time, each channel by itself; the output is as long as the input.
-
-    Args:
-        n_channels: H.
-        kernel_size: frames it sees, P.
-        dilation: step between these.
-        causal: whether these are the last ones, not those around a frame.
-
-    Inputs:
-        x: [B, L, H].
-
-    Outputs:
-        The same shape.
-    """
-
-    def __init__(self, n_channels: int, *, kernel_size: int, dilation: int, causal: bool) -> None:
-        super().__init__()
-        self.kernel_size, self.dilation = kernel_size, dilation
-        reach = (kernel_size - 1) * dilation
-        self.n_before, self.n_after = (reach, 0) if causal else (reach // 2, reach // 2)
-        scale = Uniform(kernel_size**-0.5)
-        self.weight = Parameter(initializer(scale, (n_channels, kernel_size), mstype.float32), name="weight")
-        self.bias = Parameter(initializer(scale, (n_channels,), mstype.float32), name="bias")
-        self.add_bias = AddBias()
-
-    def construct(self, x: Tensor) -> Tensor:
-        n_batch, n_frames, width = x.shape
-        # Not ops.pad, whose gradient MindSpore 2.10 gets wrong from a graph's second run on.
-        if self.n_before > 0:
-            x = ops.concat((ops.zeros((n_batch, self.n_before, width), x.dtype), x), axis=1)
-        if self.n_after > 0:
-            x = ops.concat((x, ops.zeros((n_batch, self.n_after, width), x.dtype)), axis=1)
-        # Weights are spread over the frames by a product: for operands of unequal shapes the CPU's multiplication keeps
-        # lists of indices, four times as large as the result, as long as the model lives.
-        ones = ops.ones((n_batch, n_frames, 1), x.dtype)
-        y = 0.0
-        for tap in range(self.kernel_size):
-            start = tap * self.dilation
-            weight = ops.matmul(ones, self.weight[:, tap].expand_dims(0))  # [B, L, H]
-            y = y + x[:, start : start + n_frames] * weight  # [B, L, H]
-        return self.add_bias(y.reshape(-1, width), self.bias).reshape(n_batch, n_frames, width)

@@ -1,0 +1,1 @@
+"""The training: its loop, step, state, schedulers and optimizers, and several processes."""

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 
+from mindaudio_ext.experiment import Experiment
 from mindaudio_ext.files import atomic_path
 from mindaudio_ext.train.step import StepResult
 
@@ -18,12 +19,13 @@ class Charts:
     """Writes `tensorboard/` and `plots/curves.png`; a context manager.
 
     Args:
-        folder: the experiment's. None: nothing is written.
+        experiment: whose they are. None: nothing is written.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self._writer = SummaryWriter("" if folder is None else str(folder / "tensorboard"), write_to_disk=bool(folder))
+    def __init__(self, experiment: Experiment | None) -> None:
+        self._experiment = experiment
+        folder = "" if experiment is None else str(experiment.tensorboard)
+        self._writer = SummaryWriter(folder, write_to_disk=experiment is not None)
 
     def __enter__(self) -> "Charts":
         return self
@@ -46,8 +48,8 @@ class Charts:
             if entry[name] is not None:
                 self._writer.add_scalar(f"epoch/{name}", entry[name], entry["epoch"])
         self._writer.flush()
-        if self._folder is not None:
-            draw_curves(history, self._folder / "plots" / "curves.png")
+        if self._experiment is not None:
+            draw_curves(history, self._experiment.curves)
 
 
 def draw_curves(history: Sequence[dict[str, Any]], path: Path) -> None:

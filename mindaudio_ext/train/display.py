@@ -12,7 +12,7 @@ from tqdm import tqdm
 from mindaudio_ext.config import Config
 from mindaudio_ext.train.step import StepResult
 
-log = logging.getLogger("train")
+log = logging.getLogger(__name__)
 _RECENT = 20  # steps whose mean the bar shows
 
 

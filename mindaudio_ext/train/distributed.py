@@ -10,9 +10,12 @@ import hashlib
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
+from contextlib import suppress
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from typing import Any, NoReturn
 
 import numpy as np
@@ -21,8 +24,10 @@ from mindspore.communication import init
 
 from mindaudio_ext.config import FREE_KEYS, Config
 from mindaudio_ext.errors import InputError
+from mindaudio_ext.train.launch import KEY, require_free_port
 
 _CONNECT_SECONDS = 600  # in which all ranks have to come up
+_ACCEPT_SECONDS = 1  # between two looks at who has come up
 _YIELD_SECONDS = 5  # a rank that another one has left gives the launcher this time to notice that one first
 # An idle line is probed, so that a machine that is gone is noticed after 15 + 3 * 5 seconds.
 _PROBES = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
@@ -46,7 +51,7 @@ class Ranks:
         return self.rank == 0
 
     def gather(self, value: Any) -> list[Any]:
-        """Gives the values of all ranks, by rank, to each of them; waits for all.
+        """Returns the values of all ranks, by rank, to each of them; waits for all.
 
         Args:
             value: what JSON can tell. Numbers stay exact.
@@ -61,24 +66,20 @@ class Ranks:
         self._send_all(json.dumps(values).encode())
         return values
 
-    def from_first(self, value: Any) -> Any:
-        """Gives rank 0's value to all."""
+    def broadcast(self, value: Any) -> Any:
+        """Returns rank 0's value to all."""
         return self.gather(value if self.is_first else None)[0]
-
-    def any(self, value: bool) -> bool:
-        """Whether it is true on any rank."""
-        return any(self.gather(value))
 
     def wait(self) -> None:
         """Returns when all ranks have come to this point."""
         self.gather(None)
 
     def share(self, n: int) -> slice:
-        """Gives this rank's part of n things, `size` or more; two parts differ by one at most."""
+        """Returns this rank's part of n things, `size` or more; two parts differ by one at most."""
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
-    def share_parameters(self, parameters: Sequence[Parameter]) -> None:
-        """Gives every rank the values of rank 0, and makes sure of it.
+    def broadcast_parameters(self, parameters: Sequence[Parameter]) -> None:
+        """Returns every rank the values of rank 0, and makes sure of it.
 
         Args:
             parameters: the same on all ranks but for their values.
@@ -118,7 +119,7 @@ class Ranks:
             _left_by(rank)
 
 
-class Average(nn.Cell):
+class AllReduceMean(nn.Cell):
     """Averages a loss and gradients over all ranks, in one AllReduce.
 
     Args:
@@ -136,25 +137,34 @@ class Average(nn.Cell):
     def __init__(self, size: int = 1, weight: float = 1.0) -> None:
         super().__init__(auto_prefix=False)
         self.size, self.weight = size, weight
+        self.each = ops.HyperMap()
         if size > 1:
             self.all_reduce = ops.AllReduce()
 
     def construct(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         if self.size == 1:
             return loss, gradients
-        pieces = [loss.reshape(1)]
-        for gradient in gradients:
-            pieces.append(gradient.reshape(-1))
+        pieces = (loss.reshape(1), *self.each(flattened, gradients))
         total = self.all_reduce(ops.concat(pieces) * self.weight)
-        averages, start = [], 1
-        for gradient in gradients:
-            averages.append(total[start : start + gradient.size].reshape(gradient.shape))
-            start += gradient.size
-        return total[0], tuple(averages)
+        averages = ops.split(total, self.each(_size, pieces))
+        return total[0], self.each(_shaped, averages[1:], gradients)
+
+
+def flattened(x: Tensor) -> Tensor:
+    """Returns a tensor's values in one axis."""
+    return x.reshape(-1)
+
+
+def _size(x: Tensor) -> int:
+    return x.size
+
+
+def _shaped(x: Tensor, like: Tensor) -> Tensor:
+    return x.reshape(like.shape)
 
 
 def agreed_config(config: Config, ranks: Ranks) -> Config:
-    """Gives rank 0's config to all, with its seed.
+    """Returns rank 0's config to all, with its seed.
 
     Raises:
         InputError: the batch cannot be shared, or this rank's config would train something else.
@@ -171,15 +181,18 @@ def agreed_config(config: Config, ranks: Ranks) -> Config:
             f"{config.batch_size} crops of batch_size"
         )
     mine = json.loads(json.dumps(dataclasses.asdict(config)))
-    first = ranks.from_first(mine)
+    first = ranks.broadcast(mine)
     for key in mine.keys() - FREE_KEYS - {"seed"}:
         if mine[key] != first[key]:
             raise InputError(f"{key}: {mine[key]} on rank {ranks.rank}, {first[key]} on rank 0; expected the same")
-    return Config(**{key: tuple(v) if isinstance(getattr(config, key), tuple) else v for key, v in first.items()})
+    values: dict[str, Any] = {
+        key: tuple(v) if isinstance(getattr(config, key), tuple) else v for key, v in first.items()
+    }
+    return Config(**values)
 
 
 def connect() -> Ranks:
-    """Gives the ranks of this training: those that `launch` has started, or this process alone.
+    """Returns the ranks of this training: those that `launch` has started, or this process alone.
 
     Call it after `set_up_device` and before any other operator. Waits until all ranks are there.
 
@@ -190,25 +203,61 @@ def connect() -> Ranks:
         return Ranks()
     rank, size = int(os.environ["RANK_ID"]), int(os.environ["MS_WORKER_NUM"])
     address = os.environ["MS_SCHED_HOST"], int(os.environ["MS_SCHED_PORT"]) + 1
-    lines = _answer_calls(address, size - 1) if rank == 0 else {0: _call(address, rank)}
+    key = os.environ.get(KEY, "").encode()
+    lines = accept_ranks(address, size - 1, key) if rank == 0 else {0: call_rank_0(address, rank, key)}
     ranks = Ranks(rank, size, lines)
     ranks.wait()  # a rank that dies from here on is noticed; MindSpore's own set-up would wait for it
     init()
     return ranks
 
 
-def _answer_calls(address: tuple[str, int], callers: int) -> dict[int, Connection]:
+def accept_ranks(address: tuple[str, int], callers: int, key: bytes) -> dict[int, Connection]:
+    """Waits for the calls of all other ranks; who does not know the key is turned away and keeps nobody waiting.
+
+    Args:
+        address: to listen at.
+        callers: how many ranks will call.
+        key: what they all know.
+
+    Returns:
+        A line to each, by rank.
+
+    Raises:
+        TimeoutError: they did not all call in time.
+        InputError: another process listens there.
+    """
     lines: dict[int, Connection] = {}
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    require_free_port(*address)
     with socket.create_server(address, family=family) as server:
-        server.settimeout(_CONNECT_SECONDS)
+        server.settimeout(_ACCEPT_SECONDS)
         while len(lines) < callers:
-            line = _line(server.accept()[0])
-            lines[int(line.recv_bytes())] = line
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{callers - len(lines)} of {callers} other ranks did not come up")
+            with suppress(TimeoutError):
+                line = _line(server.accept()[0])
+                threading.Thread(target=_admit, args=(line, key, lines), daemon=True).start()
     return lines
 
 
-def _call(address: tuple[str, int], rank: int) -> Connection:
+def _admit(line: Connection, key: bytes, lines: dict[int, Connection]) -> None:
+    """Puts a line among `lines` when the other end knows the key, and closes it when not."""
+    try:
+        deliver_challenge(line, key)
+        answer_challenge(line, key)
+        lines[int(line.recv_bytes(16))] = line
+    except (AuthenticationError, EOFError, OSError, ValueError):
+        line.close()
+
+
+def call_rank_0(address: tuple[str, int], rank: int, key: bytes) -> Connection:
+    """Returns the line to rank 0, which may come up later.
+
+    Raises:
+        OSError: it did not come up in time.
+        InputError: it has another key.
+    """
     deadline = time.monotonic() + _CONNECT_SECONDS
     while True:
         try:
@@ -218,6 +267,11 @@ def _call(address: tuple[str, int], rank: int) -> Connection:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
+    try:
+        answer_challenge(line, key)
+        deliver_challenge(line, key)
+    except AuthenticationError as error:
+        raise InputError(f"{KEY}: rank {rank} has another one than rank 0; set the same on all machines") from error
     line.send_bytes(str(rank).encode())
     return line
 

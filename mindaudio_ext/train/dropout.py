@@ -49,6 +49,11 @@ class CountedDropout(nn.Cell):
         self.offset: Parameter | None = None
         self.place, self.scale, self.threshold = place + 1, 1 / (1 - p), round((1 - p) * 2**31)
 
+    def draw_by(self, count: Parameter, offset: Parameter) -> None:
+        """Has it draw by another count and at an offset, neither of which becomes a parameter of the model."""
+        object.__setattr__(self, "count", count)
+        object.__setattr__(self, "offset", offset)
+
     def construct(self, x: Tensor) -> tuple[Tensor, Tensor]:
         place = self.place if self.offset is None else self.place + self.offset
         key = _scramble(_scramble(self.count + 0) + place * 7919)

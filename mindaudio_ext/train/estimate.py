@@ -1,22 +1,17 @@
 """What a training step costs, found out before the first one counts."""
 
-import math
 import resource
 import time
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
+import psutil
 from mindspore import Tensor, nn, ops
 
 from mindaudio_ext.config import Config
 from mindaudio_ext.data.dataset import Batch
+from mindaudio_ext.registry import get_separator
 from mindaudio_ext.train.step import TrainStep
-
-MEMINFO = Path("/proc/meminfo")
-# Of `expected_memory`: GiB of any DPRNN, and of each block; float32 values a frame and unit, and a frame and channel.
-KEPT = (0.628, 0.122, 60.4, 38.2)
-RECOMPUTED = (0.630, 0.044, 73.7, 59.4)
 
 
 def measure_step(step: TrainStep, model: nn.Cell, config: Config, n_crops: int) -> tuple[float, float]:
@@ -49,39 +44,26 @@ def measure_step(step: TrainStep, model: nn.Cell, config: Config, n_crops: int) 
 
 
 def expected_memory(config: Config, n_crops: int) -> float | None:
-    """Gives the memory, GiB, that training a DPRNN with LSTMs takes on a CPU; None for what was not measured.
+    """Returns the memory, GiB, that training takes on a CPU, as the separator's class says; None when it does not know.
 
-    Fitted to the table in docs/benchmarks.md, in frames (of all chunks of a batch), blocks and widths; of what a block
-    keeps there is one with `recompute`, else one for each block.
+    A class may have `training_memory(options, *, n_frames, n_crops, recompute)`, which returns it.
 
     Args:
         config: of the model and a crop.
         n_crops: of a batch, or of one of its parts.
     """
-    options = config.separator_conf
-    measured = {"rnn_type": "LSTM", "rnn_layers": 1, "bidirectional": True}
-    if config.model != "tasnet" or config.separator != "dprnn" or config.device_target != "CPU":
+    if config.model != "tasnet" or config.device_target != "CPU" or config.mixed_precision:
         return None
-    if config.mixed_precision or any(options[key] != value for key, value in measured.items()):
-        return None
-    size = options["chunk_size"]
-    hop = options["hop_size"] or size // 2
+    known = getattr(get_separator(config.separator), "training_memory", None)
     stride = config.stride or config.kernel_size // 2
     n_frames = (round(config.segment * config.sample_rate) - config.kernel_size) // stride + 1
-    n_frames = n_crops * ((n_frames + size) // hop + 1) * size
-    base, of_block, of_unit, of_channel = RECOMPUTED if config.recompute else KEPT
-    values = n_frames * (of_unit * options["hidden_size"] + of_channel * options["bottleneck_size"])
-    n_blocks = options["n_blocks"]
-    return base + n_blocks * of_block + (1 if config.recompute else n_blocks) * 4 * values / 2**30
+    options = config.separator_conf
+    return known(options, n_frames=n_frames, n_crops=n_crops, recompute=config.recompute) if known else None
 
 
 def free_memory() -> float:
-    """Gives the memory that this machine has left, GiB; infinity where it does not say."""
-    try:
-        lines = MEMINFO.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return math.inf
-    return next((int(line.split()[1]) / 2**20 for line in lines if line.startswith("MemAvailable:")), math.inf)
+    """Returns the memory that new processes of this machine can have without swapping, GiB."""
+    return psutil.virtual_memory().available / 2**30
 
 
 def _peak_memory() -> int:

@@ -6,6 +6,7 @@ gradient of each parameter, in the order of `parameters`. `loss_fn` gives what i
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
@@ -15,13 +16,19 @@ from mindaudio_ext.train.dropout import CountedDropout
 from mindaudio_ext.train.precision import in_half_precision
 
 Gradients = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, tuple[Tensor, ...]]]
-LossFn = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+LossFn = Callable[..., tuple[Tensor, Tensor]]  # of estimates, sources and lengths
 
 
 def make_gradients(
-    model: nn.Cell, loss_fn: LossFn, parameters: ParameterTuple, *, recompute: bool, half: bool
+    model: nn.Cell,
+    loss_fn: LossFn,
+    parameters: ParameterTuple,
+    *,
+    recompute: bool,
+    half: bool,
+    auxiliary: bool = False,
 ) -> Gradients:
-    """Gives the function for a model.
+    """Returns the function for a model.
 
     Args:
         model: mixture [B, T] -> estimates [B, C, T].
@@ -29,23 +36,34 @@ def make_gradients(
         parameters: of the model, to be trained.
         recompute: compute what is inside of the separator's blocks again, instead of keeping it.
         half: compute the model in mixed precision.
+        auxiliary: give `loss_fn` what the model's `with_auxiliary` gives, in place of the estimates alone.
 
     Raises:
         InputError: to be computed again, but the separator has no `before_blocks`, or the model no separator.
     """
-    separator, wrap = getattr(model, "separator", None), in_half_precision if half else _as_it_is
+    separator: Any = getattr(model, "separator", None)
+    wrap = in_half_precision if half else _as_it_is
     if not recompute:
-        return by_one_graph(wrap(model), loss_fn, parameters)
-    if not hasattr(separator, "before_blocks"):
+        return by_one_graph(wrap(_with_auxiliary(model) if auxiliary else model), loss_fn, parameters)
+    if auxiliary or not hasattr(separator, "before_blocks"):
         raise InputError("recompute: this model has no blocks to compute again; set it to false")
     return BlockByBlock(model, loss_fn, parameters, wrap)
+
+
+def _with_auxiliary(model: nn.Cell) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    def estimates(mixture: Tensor) -> tuple[Tensor, ...]:
+        return model.with_auxiliary(mixture)
+
+    return estimates
 
 
 def _as_it_is(function: Callable) -> Callable:
     return function
 
 
-def by_one_graph(estimate: Callable[[Tensor], Tensor], loss_fn: LossFn, parameters: ParameterTuple) -> Gradients:
+def by_one_graph(
+    estimate: Callable[[Tensor], Tensor | tuple[Tensor, ...]], loss_fn: LossFn, parameters: ParameterTuple
+) -> Gradients:
     """Has MindSpore differentiate the whole model."""
 
     def forward(mixture: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,7 +88,7 @@ class BlockByBlock:
 
     Args:
         model: has `encoder`, `reconstruct`, and a separator with `before_blocks`, `blocks` and `after_blocks`; block i
-            is of kind i % `n_kinds` if it has that, else all are of one.
+            is of kind i % `block_period` if it has that, else all are of one.
         loss_fn: estimates, sources, lengths -> what is differentiated, the loss.
         parameters: of the model, to be trained.
         wrap: is given every function of the model before it is compiled.
@@ -83,10 +101,10 @@ class BlockByBlock:
         self.names = [parameter.name for parameter in parameters]
         in_blocks = {parameter.name for parameter in separator.blocks.get_parameters()}
         self.others = ParameterTuple([parameter for parameter in parameters if parameter.name not in in_blocks])
-        others, n_kinds = self.others, getattr(separator, "n_kinds", 1)
         blocks = list(separator.blocks)  # a slice of a CellList would give the parameters other names
-        lent = [LentBlock(blocks[kind::n_kinds], wrap) for kind in range(n_kinds)]
-        self.blocks = [(lent[number % n_kinds], number // n_kinds) for number in range(len(blocks))]
+        period = getattr(separator, "block_period", 1)
+        shared = [SharedBlock(blocks[kind::period], wrap) for kind in range(period)]
+        self.blocks = [(shared[number % period], number // period) for number in range(len(blocks))]
 
         def before_blocks(mixture: Tensor) -> tuple[Tensor, Tensor]:
             features = model.encoder(mixture)
@@ -95,51 +113,72 @@ class BlockByBlock:
         def after_blocks(features: Tensor, x: Tensor, n_samples: int) -> Tensor:
             return model.reconstruct(features, separator.after_blocks(x, features.shape[1]), n_samples)
 
-        before_blocks, after_blocks = wrap(before_blocks), wrap(after_blocks)
-
-        def loss_after(features: Tensor, x: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-            return loss_fn(after_blocks(features, x, sources.shape[2]), sources, lengths)
-
-        def along_before(mixture: Tensor, d_features: Tensor, d_x: Tensor) -> Tensor:
-            features, x = before_blocks(mixture)
-            return (features * d_features).sum() + (x * d_x).sum()
-
-        grad_after = ms.value_and_grad(loss_after, (0, 1), others, has_aux=True)
-        grad_before = ms.grad(along_before, None, others)
-
-        @ms.jit
-        def backward_after(features: Tensor, x: Tensor, sources: Tensor, lengths: Tensor) -> tuple:
-            (_, loss), ((d_features, d_x), found) = grad_after(features, x, sources, lengths)
-            return loss, d_features, d_x, found
-
-        @ms.jit
-        def backward_before(mixture: Tensor, d_features: Tensor, d_x: Tensor, *found: Tensor) -> tuple[Tensor, ...]:
-            sums = []
-            for before, after in zip(grad_before(mixture, d_features, d_x), found):
-                sums.append(before + after)
-            return tuple(sums)
-
-        self.forward_before = ms.jit(before_blocks)
-        self.backward_after, self.backward_before = backward_after, backward_before
+        before = wrap(before_blocks)
+        self.forward_before = ms.jit(before)
+        self.backward_before = _backward_before(before, self.others)
+        self.backward_after = _backward_after(wrap(after_blocks), loss_fn, self.others)
 
     def __call__(self, mixture: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Gives the loss and the gradient of each parameter."""
+        """Returns the loss and the gradient of each parameter."""
         features, x = self.forward_before(mixture)
         kept = []
-        for lent, number in self.blocks:
+        for shared, number in self.blocks:
             kept.append(x)
-            x = lent.forward(number, x)
+            x = shared.forward(number, x)
         loss, d_features, d_x, found = self.backward_after(features, x, sources, lengths)
-        gradients = {}
-        for lent, number in reversed(self.blocks):
-            d_x, of_block = lent.backward(number, kept.pop(), d_x)
+        gradients: dict[str, Tensor] = {}
+        for shared, number in reversed(self.blocks):
+            d_x, of_block = shared.backward(number, kept.pop(), d_x)
             gradients |= of_block
         of_others = self.backward_before(mixture, d_features, d_x, *found)
         gradients |= zip((parameter.name for parameter in self.others), of_others)
         return loss, tuple(gradients[name] for name in self.names)
 
 
-class LentBlock:
+def _backward_after(after_blocks: Callable, loss_fn: LossFn, parameters: ParameterTuple) -> Callable:
+    """Compiles what follows the blocks, there and back.
+
+    Returns:
+        features, x, sources, lengths -> loss, the gradients of features and x, and those of the parameters.
+    """
+
+    def loss_after(features: Tensor, x: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return loss_fn(after_blocks(features, x, sources.shape[2]), sources, lengths)
+
+    grad_after = ms.value_and_grad(loss_after, (0, 1), parameters, has_aux=True)
+
+    @ms.jit
+    def backward_after(features: Tensor, x: Tensor, sources: Tensor, lengths: Tensor) -> tuple:
+        (_, loss), ((d_features, d_x), found) = grad_after(features, x, sources, lengths)
+        return loss, d_features, d_x, found
+
+    return backward_after
+
+
+def _backward_before(before_blocks: Callable, parameters: ParameterTuple) -> Callable:
+    """Compiles the way back through what comes before the blocks.
+
+    Returns:
+        mixture, the gradients of features and x, and those of the parameters by what follows -> the parameters'.
+    """
+
+    def along_before(mixture: Tensor, d_features: Tensor, d_x: Tensor) -> Tensor:
+        features, x = before_blocks(mixture)
+        return (features * d_features).sum() + (x * d_x).sum()
+
+    grad_before = ms.grad(along_before, None, parameters)
+
+    @ms.jit
+    def backward_before(mixture: Tensor, d_features: Tensor, d_x: Tensor, *found: Tensor) -> tuple[Tensor, ...]:
+        sums = []
+        for before, after in zip(grad_before(mixture, d_features, d_x), found):
+            sums.append(before + after)
+        return tuple(sums)
+
+    return backward_before
+
+
+class SharedBlock:
     """A copy of a block that can be any one of several which are alike.
 
     Args:
@@ -159,8 +198,7 @@ class LentBlock:
         if self.offsets:
             self.offset = Parameter(Tensor(0, ms.int32), name="lent.dropout_offset", requires_grad=False)
             for own, first in zip(_dropouts(cell), dropouts[0]):
-                object.__setattr__(own, "count", first.count)
-                object.__setattr__(own, "offset", self.offset)
+                own.draw_by(first.count, self.offset)
 
         through = wrap(cell)
 
@@ -181,7 +219,7 @@ class LentBlock:
         return self._forward(x)
 
     def backward(self, number: int, x: Tensor, d_y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Gives the gradients of block `number`'s input x and, by names, of its parameters; `d_y` is its output's."""
+        """Returns the gradients of block `number`'s input x and, by names, of its parameters; `d_y` is its output's."""
         self._take(number)
         d_x, found = self._backward(x, d_y)
         return d_x, {parameter.name: gradient for parameter, gradient in zip(self.sources[number], found)}

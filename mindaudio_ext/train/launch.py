@@ -6,8 +6,12 @@ process adopts them (as Linux' child subreaper), which tells it how each one end
 """
 
 import ctypes
+import errno
 import json
+import logging
 import os
+import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,13 +23,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mindaudio_ext.errors import InputError
-from mindaudio_ext.files import write_text
+import psutil
 
+from mindaudio_ext.errors import InputError
+from mindaudio_ext.files import parse_json, write_text
+from mindaudio_ext.lock import locked
+
+_log = logging.getLogger(__name__)
+KEY = "MINDAUDIO_EXT_KEY"  # the environment variable with the secret that all ranks of a training know
 LAUNCHER = "MINDAUDIO_EXT_LAUNCHER"  # the environment variable with this process's id
 STOP_SECONDS = 50  # what the ranks have to save and end after SIGTERM or SIGINT; run.sh waits for 60
 _SETTLE_SECONDS = 20  # what the scheduler has to see the ranks of other machines off
 _LOOK_SECONDS = 0.2
+_FIRST_PORT, _PORTS = 20000, 5000  # of jobs of Slurm, two each
+_NOTED = re.compile(r"(worker_\d+|scheduler|msrun)\.(json|log)")  # what a launch writes
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
@@ -64,24 +75,46 @@ class Cluster:
         if self.master_port is not None and not 1024 <= self.master_port < 65535:
             raise InputError(f"--master_port {self.master_port}: expected 1024 to 65534")
 
+    @classmethod
+    def of_slurm(cls, ngpu: int) -> "Cluster":
+        """Returns the processes that a task of Slurm's srun is to start: a task a node, and srun runs on the first.
+
+        Args:
+            ngpu: processes on each machine.
+
+        Raises:
+            InputError: this is no such task.
+        """
+        try:
+            job, num_nodes = int(os.environ["SLURM_JOB_ID"]), int(os.environ["SLURM_STEP_NUM_NODES"])
+            node_rank, address = int(os.environ["SLURM_NODEID"]), os.environ["SLURM_LAUNCH_NODE_IPADDR"]
+        except KeyError as error:
+            raise InputError(
+                f"--slurm: {error.args[0]} is not set: srun starts this, with a task on each node"
+            ) from None
+        if num_nodes == 1:
+            return cls(ngpu)
+        port = _FIRST_PORT + 2 * (job % _PORTS)  # jobs that share a machine have others
+        return cls(ngpu, num_nodes, node_rank, address, port)
+
     @property
     def ranks(self) -> range:
         """The ranks of this machine."""
         return range(self.node_rank * self.ngpu, (self.node_rank + 1) * self.ngpu)
 
 
-class Notes:
-    """What each process has noted in the log folder: its id, and whether it is done. Its name is that of its log."""
+class RankStatus:
+    """Status files in the log folder, `worker_<rank>.json`: the process id and whether the rank has finished."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def write(self, name: str, *, done: bool) -> None:
-        """Notes this process under a name, `worker_<rank>` or `scheduler`."""
+        """Writes this process's status under a name, `worker_<rank>` or `scheduler`."""
         write_text(self.folder / f"{name}.json", json.dumps({"process": os.getpid(), "done": done}) + "\n")
 
     def process(self, name: str) -> int | None:
-        """Gives the id of the process, None when it has noted nothing."""
+        """Returns the id of the process, None when it has noted nothing."""
         return self._read(name).get("process")
 
     def done(self, name: str) -> bool:
@@ -90,18 +123,19 @@ class Notes:
 
     def clear(self) -> None:
         """Removes the notes and logs of an earlier launch."""
-        for path in [*self.folder.glob("*.json"), *self.folder.glob("*.log")]:
-            path.unlink()
+        for path in self.folder.iterdir():
+            if _NOTED.fullmatch(path.name):
+                path.unlink()
 
     def _read(self, name: str) -> dict[str, Any]:
         path = self.folder / f"{name}.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+        return parse_json(path.read_text()) if path.is_file() else {}
 
 
 def launch(module: str, arguments: Sequence[str], *, cluster: Cluster, log_dir: Path) -> int:
     """Runs a module in all processes of this machine and gives the exit status.
 
-    The first of them is heard on stderr, all of them in `log_dir/worker_<rank>.log`. SIGTERM, SIGINT and SIGHUP are
+    Rank 0 of this machine logs to stderr, and every rank to `log_dir/worker_<rank>.log`. SIGTERM, SIGINT and SIGHUP are
     handed on as SIGTERM; what has not ended after `STOP_SECONDS` is killed. No process is left in any case.
 
     Args:
@@ -113,22 +147,27 @@ def launch(module: str, arguments: Sequence[str], *, cluster: Cluster, log_dir: 
     Returns:
         0: every rank has noted that it is done, and ended with 0. 2: a rank ended with 2, wrong input. 1: a rank
         failed or was killed; a line on stderr names it. 128 + signal: stopped by that signal.
+
+    Raises:
+        InputError: another process uses the port, or launches into this folder.
     """
     log_dir = log_dir.absolute()
-    log_dir.mkdir(parents=True, exist_ok=True)
-    notes = Notes(log_dir)
-    notes.clear()
+    if cluster.master_port is not None and cluster.node_rank == 0:
+        for port in (cluster.master_port, cluster.master_port + 1):
+            require_free_port(cluster.master_addr, port)
+    notes = RankStatus(log_dir)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    with _signals() as received:
+    with locked(log_dir, str(cluster.node_rank)), _signals() as received:
+        notes.clear()
         try:
             _start(module, arguments, cluster, log_dir)
-            return _watch(cluster, log_dir, notes, received)
+            return _LocalRanks(cluster, log_dir, notes).watch(received)
         finally:
             _end_all()
 
 
 def own_device(device_id: int) -> tuple[int, int | None]:
-    """Gives this process's card and CPU threads: `device_id` and None (all), or its own among launched ones."""
+    """Returns this process's card and CPU threads: `device_id` and None (all), or its own among launched ones."""
     if os.environ.get("MS_ROLE") != "MS_WORKER":
         return device_id, None
     return int(os.environ["DEVICE_ID"]), int(os.environ["OMP_NUM_THREADS"])
@@ -151,12 +190,14 @@ def _start(module: str, arguments: Sequence[str], cluster: Cluster, log_dir: Pat
     command = [
         *("msrun", "--join=False", f"--worker_num={cluster.ngpu * cluster.num_nodes}"),
         *(f"--local_worker_num={cluster.ngpu}", f"--node_rank={cluster.node_rank}"),
-        *(f"--master_addr={cluster.master_addr}", f"--master_port={cluster.master_port or _free_port()}"),
+        *(f"--master_addr={cluster.master_addr}", f"--master_port={cluster.master_port or free_port()}"),
         *(f"--log_dir={log_dir}", "python", "-m", "mindaudio_ext.bin.rank", str(log_dir), module, *arguments),
     ]
     threads = max(1, len(os.sched_getaffinity(0)) // cluster.ngpu)
     environment = {"OMP_NUM_THREADS": str(threads), "MS_NODE_TIMEOUT": "300", "GLOG_v": "3"} | os.environ
     environment |= {LAUNCHER: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+    if cluster.num_nodes == 1:  # on several machines the user sets the same on all
+        environment[KEY] = secrets.token_hex()
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     log = log_dir / "msrun.log"
     with open(log, "w", encoding="utf-8") as out:
@@ -167,85 +208,121 @@ def _start(module: str, arguments: Sequence[str], cluster: Cluster, log_dir: Pat
         raise OSError(f"msrun could not start the processes (exit status {status}); its log: {log}")
 
 
-def _watch(cluster: Cluster, log_dir: Path, notes: Notes, received: list[int]) -> int:
-    """Gives the exit status as soon as it is known."""
-    running = {f"worker_{rank}" for rank in cluster.ranks}
-    first = f"worker_{cluster.ranks[0]}"
-    heard = _follow(log_dir / f"{first}.log")
-    statuses: dict[int, int] = {}
-    told: set[int] = set()
-    stop_at = float("inf")
-    while running:
-        next(heard)
-        alone = not _children()
-        statuses |= _ended()
-        ended = {
-            name: statuses[notes.process(name)] for name in (*running, "scheduler") if notes.process(name) in statuses
-        }
-        failed = {name: status for name, status in ended.items() if status != 0 or not notes.done(name)}
-        if alone and not ended:  # they ended before they could note anything
-            failed = dict.fromkeys(sorted(running))
-        if failed and not received:
-            next(heard)
-            name, status = next(iter(failed.items()))
-            return _report(name, status, log_dir / f"{name}.log", heard=name == first)
-        running -= ended.keys()
-        if received:
-            stop_at = min(stop_at, time.monotonic() + STOP_SECONDS)
-            told |= _tell({notes.process(name) for name in running} - told)
-            if alone or time.monotonic() > stop_at:
-                break
-        time.sleep(_LOOK_SECONDS)
-    next(heard)
-    if cluster.num_nodes > 1 and not received:
-        _let_end(_SETTLE_SECONDS)
-    return 128 + received[0] if received else 0
+class _LocalRanks:
+    """The ranks of this machine while they run.
+
+    Args:
+        cluster: of the training.
+        log_dir: has their logs.
+        notes: what they have noted.
+    """
+
+    def __init__(self, cluster: Cluster, log_dir: Path, notes: RankStatus) -> None:
+        self._cluster, self._log_dir, self._notes = cluster, log_dir, notes
+        self._running = {f"worker_{rank}" for rank in cluster.ranks}
+        self._first = f"worker_{cluster.ranks[0]}"
+        self._tail = LogTail(log_dir / f"{self._first}.log")
+        self._statuses: dict[int, int] = {}  # process -> exit status
+        self._asked: set[int] = set()  # processes that were asked to end
+
+    def watch(self, received: list[int]) -> int:
+        """Returns the exit status as soon as it is known.
+
+        Args:
+            received: the signals that this process has got; it grows meanwhile.
+        """
+        stop_at = float("inf")
+        while self._running:
+            self._tail.pass_on()
+            alone = not psutil.Process().children()
+            failed = self._take_ended(alone=alone)
+            if failed and not received:
+                return self._report_first(failed)
+            if received:
+                stop_at = min(stop_at, time.monotonic() + STOP_SECONDS)
+                self._ask_to_end()
+                if alone or time.monotonic() > stop_at:
+                    break
+            time.sleep(_LOOK_SECONDS)
+        self._tail.pass_on()
+        if self._cluster.num_nodes > 1 and not received:
+            _let_end(_SETTLE_SECONDS)
+        return 128 + received[0] if received else 0
+
+    def _take_ended(self, *, alone: bool) -> dict[str, int | None]:
+        """Takes note of those that have ended; returns the exit statuses of those of them that failed.
+
+        Args:
+            alone: whether no child was left. If then nobody has noted anything, all failed, with unknown statuses.
+        """
+        self._statuses |= _ended()
+        processes = {name: self._notes.process(name) for name in (*self._running, "scheduler")}
+        ended = {name: self._statuses[process] for name, process in processes.items() if process in self._statuses}
+        if alone and not ended:
+            return dict.fromkeys(sorted(self._running))
+        self._running -= ended.keys()
+        return {name: status for name, status in ended.items() if status != 0 or not self._notes.done(name)}
+
+    def _report_first(self, failed: dict[str, int | None]) -> int:
+        self._tail.pass_on()
+        name, status = next(iter(failed.items()))
+        return _report(name, status, self._log_dir / f"{name}.log", heard=name == self._first)
+
+    def _ask_to_end(self) -> None:
+        """Sends SIGTERM, once, to those that run and are known."""
+        for name in self._running:
+            process = self._notes.process(name)
+            if process and process not in self._asked:
+                _send(process, signal.SIGTERM)
+                self._asked.add(process)
+
+
+class LogTail:
+    """What a growing file gets, passed on to stderr.
+
+    Args:
+        path: the file; it need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._place = path, 0
+
+    def pass_on(self) -> None:
+        """Passes on what the file has got since the last time."""
+        if not self._path.is_file():
+            return
+        with open(self._path, "rb") as file:
+            file.seek(self._place)
+            sys.stderr.buffer.write(file.read())
+            self._place = file.tell()
+        sys.stderr.flush()
 
 
 def _report(name: str, status: int | None, log: Path, *, heard: bool) -> int:
     """Says which process failed and where its log is; gives the launcher's exit status."""
     if status == 2:  # the command has said in its last line what is wrong
         if not heard:
-            print(log.read_text(errors="replace").rstrip().rpartition("\n")[2], file=sys.stderr, flush=True)
+            _log.error("%s", log.read_text(errors="replace").rstrip().rpartition("\n")[2])
         return 2
     how = f"ended with exit status {status}"
     if not status:
         how = "ended before it was done"
     elif status < 0:
         how = f"was killed by {signal.Signals(-status).name}"
-    print(f"launch: error: {name.replace('worker_', 'rank ')} {how}; its log: {log}", file=sys.stderr, flush=True)
+    _log.error("launch: error: %s %s; its log: %s", name.replace("worker_", "rank "), how, log)
     return 1
-
-
-def _follow(path: Path) -> Iterator[None]:
-    """Passes on to stderr what a growing file has got since the last time, each time it is asked."""
-    while not path.is_file():
-        yield
-    with open(path, "rb") as file:
-        while True:
-            sys.stderr.buffer.write(file.read())
-            sys.stderr.flush()
-            yield
-
-
-def _tell(processes: set[int | None]) -> set[int]:
-    """Sends SIGTERM to those that are known; gives them."""
-    known = {process for process in processes if process}
-    for process in known:
-        _send(process, signal.SIGTERM)
-    return known
 
 
 def _let_end(seconds: float) -> None:
     """Waits for all children, at most this long."""
     deadline = time.monotonic() + seconds
-    while _children() and time.monotonic() < deadline:
+    while psutil.Process().children() and time.monotonic() < deadline:
         _ended()
         time.sleep(_LOOK_SECONDS)
 
 
 def _ended() -> dict[int, int]:
-    """Gives the exit status of each child that has ended by now, negative for a signal."""
+    """Returns the exit status of each child that has ended by now, negative for a signal."""
     statuses = {}
     try:
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
@@ -255,16 +332,12 @@ def _ended() -> dict[int, int]:
     return statuses
 
 
-def _children() -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
-
-
 def _end_all() -> None:
     """Kills all children and waits for them; children of those become ours and follow."""
     try:
         while True:
-            for process in _children():
-                _send(process, signal.SIGKILL)
+            for process in psutil.Process().children():
+                _send(process.pid, signal.SIGKILL)
             os.waitpid(-1, 0)
     except ChildProcessError:
         pass
@@ -277,7 +350,7 @@ def _send(process: int, number: int) -> None:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Gives a list in which SIGTERM, SIGINT and SIGHUP are noted instead of ending this process."""
+    """Returns a list in which SIGTERM, SIGINT and SIGHUP are noted instead of ending this process."""
     received: list[int] = []
     numbers = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
@@ -290,8 +363,8 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _free_port() -> int:
-    """Gives a port that is free now, and the next one too."""
+def free_port() -> int:
+    """Returns a port that is free now, and the next one too."""
     while True:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))
@@ -301,6 +374,20 @@ def _free_port() -> int:
             except (OSError, OverflowError):
                 continue
             return port
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raises InputError when another process listens at a port of this machine."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that has just been closed is free
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise InputError(
+                    f"port {port} of {host} is in use by another program; give another --master_port, which is free "
+                    "and so is the next one"
+                ) from error
 
 
 def _prctl(option: int, value: int) -> None:

@@ -8,34 +8,45 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import mindspore as ms
 from mindspore import nn
 
-from mindaudio_ext.config import Config, refuse_other_training, save_config
+from mindaudio_ext.config import Config, arguments_of, refuse_other_training, save_config
+from mindaudio_ext.data.conversation import Statistics
 from mindaudio_ext.data.dataset import TrainBatches
 from mindaudio_ext.data.mindrecord import Manifest, check_mindrecord
+from mindaudio_ext.data.silence import describe_silent, name_some
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.models.checkpoint import load_deeper, load_parameters, save_parameters
+from mindaudio_ext.experiment import Experiment
+from mindaudio_ext.models.evaluation import WholeUtterance
+from mindaudio_ext.models.parameters import load_deeper, load_parameters, save_parameters
 from mindaudio_ext.models.tasnet import build_model
-from mindaudio_ext.models.whole import WholeUtterance
+from mindaudio_ext.registry import AUGMENTATIONS, LOSSES
 from mindaudio_ext.train.average import average_best
 from mindaudio_ext.train.charts import Charts
-from mindaudio_ext.train.checkpoint import Progress, StateFiles
 from mindaudio_ext.train.display import StepDisplay, duration, log_epoch
-from mindaudio_ext.train.distributed import Average, Ranks, agreed_config
+from mindaudio_ext.train.distributed import AllReduceMean, Ranks, agreed_config
+from mindaudio_ext.train.divergence import best_loss, find_explosion, is_exploded
 from mindaudio_ext.train.estimate import expected_memory, free_memory, measure_step
-from mindaudio_ext.train.experiment import Experiment, Times
-from mindaudio_ext.train.guard import best_loss, find_explosion, is_exploded
-from mindaudio_ext.train.schedule import epochs_since_best, learning_rate
+from mindaudio_ext.train.facts import Times, write_facts
+from mindaudio_ext.train.schedule import auxiliary_weight, epochs_since_best, learning_rate
+from mindaudio_ext.train.state import Progress, StateFiles
 from mindaudio_ext.train.step import TrainStep
 from mindaudio_ext.train.stop import Stopped, StopSignals
-from mindaudio_ext.train.validate import N_EXAMPLES, mean_scores, score_utterances, short_enough, write_examples
+from mindaudio_ext.train.validate import (
+    N_EXAMPLES,
+    Score,
+    mean_scores,
+    rows_by_length,
+    score_utterances,
+    write_examples,
+)
 
-log = logging.getLogger("train")
+log = logging.getLogger(__name__)
 
 
 class Trainer:
@@ -60,29 +71,41 @@ class Trainer:
         self.config = config = agreed_config(config, self.ranks)
         self.experiment = Experiment(expdir)
         if self.ranks.is_first:
-            refuse_other_training(self.experiment.config, config)
-        self.valid, train = _checked_set(valid_dir, config), _checked_set(train_dir, config)
-        self.data = {str(manifest.path): manifest.source for manifest in (train, self.valid)}
+            self.experiment.require_own()
+            if self.experiment.is_trained:
+                refuse_other_training(self.experiment.config_file, config)
+        self.valid, self.train = _checked_set(valid_dir, config), _checked_set(train_dir, config)
+        self.data = {str(manifest.path): manifest.source for manifest in (self.train, self.valid)}
         _refuse_other_data(self.data, self.ranks)
         self.max_samples = None if config.cv_maxlen is None else round(config.cv_maxlen * config.sample_rate)
-        self.valid_rows = short_enough(self.valid, self.max_samples)
+        self.valid_rows = rows_by_length(self.valid, shortest=config.kernel_size, longest=self.max_samples)
         if not self.valid_rows:
-            raise InputError(f"{valid_dir}: no utterance is as short as cv_maxlen ({config.cv_maxlen} s)")
+            longest = "" if config.cv_maxlen is None else f" and at most cv_maxlen ({config.cv_maxlen} s)"
+            raise InputError(
+                f"{valid_dir}: no utterance has at least kernel_size ({config.kernel_size}) samples{longest}"
+            )
+        self.takes_silence = getattr(LOSSES.get(config.loss), "silent_references", False)
         share = self.ranks.share(config.batch_size)
         self.n_crops = share.stop - share.start
         self.batches = TrainBatches(
-            train,
+            self.train,
             segment=round(config.segment * config.sample_rate),
             batch_size=config.batch_size,
             seed=config.seed,
             dynamic_mixing=config.dynamic_mixing,
             speed_perturb=config.speed_perturb,
+            augmentation=AUGMENTATIONS.get(config.augmentation)(**arguments_of(config, "augmentation_conf")),
             share=share,
+            keep_silent=self.takes_silence,
+            conversations=_conversations(config),
+            conversation_speakers=config.conversation_speakers,
         )
         self.states = StateFiles(self.experiment.checkpoints)
+        self.progress, self.times = Progress(), Times(self.experiment.times, 0)  # what is there is loaded by `run`
+        self.signals = StopSignals()
         self.model = build_model(config) if self.states.found() else self._initial_model()
         self.whole = WholeUtterance(self.model)
-        self.step = TrainStep(config, self.model, Average(self.ranks.size, self.n_crops / config.batch_size))
+        self.step = TrainStep(config, self.model, AllReduceMean(self.ranks.size, self.n_crops / config.batch_size))
 
     def run(self) -> None:
         """Trains up to `config.epochs` and leaves the experiment's files.
@@ -95,7 +118,7 @@ class Trainer:
         self.progress = self._load()
         self.times = Times(self.experiment.times, len(self.progress.history))
         if self.ranks.is_first:
-            save_config(self.config, self.experiment.config)
+            save_config(self.config, self.experiment.config_file)
             self._write_facts()
         if self._is_finished():
             log.info("already trained for %d epochs; nothing to do", len(self.progress.history))
@@ -104,20 +127,22 @@ class Trainer:
             log.info("going on after epoch %d, step %d", len(self.progress.history), self.progress.step)
         if self.max_samples is not None:
             log.info("%s", describe_validation(self.valid, self.max_samples))
+        for line in describe_unfit(self.train, self.valid, self.config.kernel_size, keep_silent=self.takes_silence):
+            log.warning("%s", line)
         self._estimate()
-        folder = self.experiment.folder if self.ranks.is_first else None
-        with StopSignals() as self.signals, Charts(folder) as self.charts:
+        charted = self.experiment if self.ranks.is_first else None
+        with self.signals, Charts(charted) as charts:
             while not self._is_finished():
-                self._train()
-                self._finish_epoch()
+                self._train(charts)
+                self._finish_epoch(charts)
         if len(self.progress.history) < self.config.epochs:
             log.info("no better validation for %d epochs: training ends early", self.config.early_stop)
 
     def _load(self) -> Progress:
-        """Gives rank 0's progress and parameters to all."""
+        """Returns rank 0's progress and parameters to all."""
         progress = self.states.load(self.step.state, self.data) if self.ranks.is_first else Progress()
-        progress = Progress(**self.ranks.from_first(dataclasses.asdict(progress)))
-        self.ranks.share_parameters(self.step.state)
+        progress = Progress(**self.ranks.broadcast(dataclasses.asdict(progress)))
+        self.ranks.broadcast_parameters(self.step.state)
         return progress
 
     @property
@@ -155,7 +180,7 @@ class Trainer:
             *(seconds, n_steps, duration(n_steps * seconds), memory),
         )
 
-    def _train(self) -> None:
+    def _train(self, charts: Charts) -> None:
         """Does what is left of the running epoch's steps.
 
         Before each step the ranks have waited for each other: MindSpore's collectives do not wait long.
@@ -167,42 +192,48 @@ class Trainer:
             for batch in self.batches.epoch(self.epoch, start=progress.step):
                 waited = time.monotonic() - asked
                 rate = self._rate()
+                if self.step.has_auxiliary:
+                    self.step.weigh_auxiliary(self._at_step(auxiliary_weight))
                 result = self.step(batch, rate)
                 progress.count(result)
                 now = time.monotonic()
                 self.times.add(train=now - started, waiting=waited)
                 display.show(result, rate, now - started)
-                self.charts.add_step((self.epoch - 1) * n_steps + progress.step, result, rate)
+                charts.add_step((self.epoch - 1) * n_steps + progress.step, result, rate)
                 started = now
                 if reason := find_explosion(self.config, progress):
                     self._roll_back(reason)
                 if progress.step % self.config.save_every == 0 or progress.step == n_steps:
                     self._save()
-                told = self._told()
-                if told is not None:
-                    self._stop(told)
+                stop = self._stop_requested()
+                if stop is not None:
+                    self._stop(stop)
                 asked = time.monotonic()
 
     def _rate(self) -> float:
         """The learning rate of the next step, or of the last when the epoch is through."""
+        return 0.5**self.progress.rollbacks * self._at_step(learning_rate)
+
+    def _at_step(self, schedule: Callable[..., float]) -> float:
         n_steps = len(self.batches)
-        return 0.5**self.progress.rollbacks * learning_rate(
+        return schedule(
             self.config,
             step=(self.epoch - 1) * n_steps + min(self.progress.step, n_steps - 1),
             steps_per_epoch=n_steps,
             valid_losses=[past["valid_loss"] for past in self.progress.history],
         )
 
-    def _finish_epoch(self) -> None:
+    def _finish_epoch(self, charts: Charts) -> None:
         """Validates, keeps the parameters if they are the best, and saves."""
         started = time.monotonic()
-        with self.step.averaged():
-            scores, told = self._validate()
-            if told is None:
+        self.ranks.broadcast_parameters(self.step.statistics)  # each rank has its own, of its share of the batches
+        with self.step.ema_weights():
+            scores, stop = self._validate()
+            if stop is None:
                 self.times.add(valid=time.monotonic() - started)
                 self._end_epoch(scores)
-        if told is not None:
-            self._stop(told)
+        if stop is not None:
+            self._stop(stop)
         *past, entry = self.progress.history
         log_epoch(self._history()[-1], self.config.epochs, best=entry["valid_loss"] < best_loss(past))
         if is_exploded(self.config, valid_loss=entry["valid_loss"], history=past):
@@ -210,42 +241,50 @@ class Trainer:
         self._save()
         if self.ranks.is_first:
             self._write_facts()
-            self.charts.add_epoch(self._history())
+            charts.add_epoch(self._history())
         self.ranks.wait()
 
-    def _validate(self) -> tuple[list[tuple[float, float]], int | None]:
-        """Gives SI-SNR and SI-SNRi, dB, of the validation set's whole utterances, and the signal that ended it.
+    def _validate(self) -> tuple[list[Score], int | None]:
+        """Returns the scores of the validation set's whole utterances, and the signal that ended it.
 
         The ranks take the next utterances together, one each, so that they can stop together.
         """
         rows, size = self.valid_rows, self.ranks.size
-        own = score_utterances(self.whole, self.valid, rows[self.ranks.rank :: size])
-        scores: list[tuple[float, float]] = []
+        criterion = self.step.criterion if self.takes_silence else None
+        own = score_utterances(self.whole, self.valid, rows[self.ranks.rank :: size], criterion)
+        scores: list[Score] = []
         for _ in range(0, len(rows), size):
-            scores += [tuple(score) for score in self.ranks.gather(next(own, None)) if score is not None]
-            told = self._told()
-            if told is not None:
-                return scores, told
+            scores += [Score(*score) for score in self.ranks.gather(next(own, None)) if score is not None]
+            stop = self._stop_requested()
+            if stop is not None:
+                return scores, stop
         assert len(scores) == len(rows)
         return scores, None
 
-    def _end_epoch(self, scores: Sequence[tuple[float, float]]) -> None:
+    def _end_epoch(self, scores: Sequence[Score]) -> None:
         """Begins the next epoch, and writes what is to be kept of the model before the state that says so."""
         valid_loss, valid_si_snri = mean_scores(scores)
+        if silent := sum(score.n_silent for score in scores):
+            log.info(
+                "validation: %d of %d sources are silent and not scored",
+                silent,
+                silent + sum(s.n_scored for s in scores),
+            )
         past, rate = self.progress.history, self._rate()
         self.progress = self.progress.next_epoch(valid_loss=valid_loss, valid_si_snri=valid_si_snri, lr=rate)
         self.times.next_epoch()
         if not self.ranks.is_first:
             return
         if valid_loss < best_loss(past):
-            save_parameters(self.model, self.experiment.best)
+            save_parameters(self.model, self.experiment.checkpoint())
         if self.config.average_best > 1:
             folder = self.experiment.checkpoints
             average_best(self.model, self.progress.history, n_best=self.config.average_best, folder=folder)
         epoch, every = len(self.progress.history), self.config.examples_every
         if every and epoch % every == 0:
-            folder = self.experiment.folder / "examples" / f"epoch_{epoch}"
-            write_examples(self.whole, self.valid, sorted(self.valid_rows)[:N_EXAMPLES], folder)
+            rows = sorted(self.valid_rows)[:N_EXAMPLES]
+            folder, at_level = self.experiment.examples(epoch), self.config.mixture_consistency
+            write_examples(self.whole, self.valid, rows, folder, at_level=at_level)
 
     def _roll_back(self, reason: str) -> None:
         """Returns to the best parameters, or the initial ones, with half the rate."""
@@ -255,20 +294,20 @@ class Trainer:
             raise InputError(
                 f"epoch {self.epoch}, step {self.progress.step}: {reason}, after {self.progress.rollbacks} rollbacks "
                 "(max_rollbacks): training ends. Begin anew with a lower lr or clip_norm"
-                + (f"; {self.experiment.best} has {place}" if best else "")
+                + (f"; {self.experiment.checkpoint('best')} has {place}" if best else "")
             )
         source = self._initial_model() if best is None else build_model(self.config)
         if best is not None and self.ranks.is_first:
-            load_parameters(source, self.experiment.best)
+            load_parameters(source, self.experiment.checkpoint())
         self.step.restart(source)
-        self.ranks.share_parameters(self.step.state)
+        self.ranks.broadcast_parameters(self.step.state)
         self.progress.note_rollback()
         log.warning(
             "epoch %d, step %d: %s; back to %s with half the rate (%d of %d times)",
             *(self.epoch, self.progress.step, reason, place, self.progress.rollbacks, self.config.max_rollbacks),
         )
 
-    def _told(self) -> int | None:
+    def _stop_requested(self) -> int | None:
         """The signal to stop by that any rank has received."""
         received = [number for number in self.ranks.gather(self.signals.received) if number is not None]
         return received[0] if received else None
@@ -290,7 +329,7 @@ class Trainer:
         self.states.save(self.step.state, self.progress)
 
     def _history(self) -> list[dict[str, Any]]:
-        """The history, with the times."""
+        """The history, with the times; the first trainings have them in their history, and in no other file."""
         audio = len(self.batches) * self.config.batch_size * self.config.segment
         of_epochs = zip(self.progress.history, self.times.train, self.times.waiting, self.times.total)
         return [
@@ -300,12 +339,19 @@ class Trainer:
                 "audio_seconds_per_second": round(audio / train, 3) if train else None,
                 "waiting_share": round(waiting / train, 5) if train and not math.isnan(waiting) else None,
             }
+            | entry
             for entry, train, waiting, total in of_epochs
         ]
 
     def _write_facts(self) -> None:
         n_parameters = sum(parameter.size for parameter in self.model.trainable_params())
-        self.experiment.write_facts(self._history(), n_parameters, self.ranks.size)
+        write_facts(self.experiment, self._history(), n_parameters=n_parameters, n_devices=self.ranks.size)
+
+
+def _conversations(config: Config) -> Statistics | None:
+    """Returns what the conversations to train on are to be like; None when there are none."""
+    asked = Statistics(silence=config.conversation_silence, overlap=config.conversation_overlap)
+    return asked if config.conversations else None
 
 
 def describe_validation(valid: Manifest, max_samples: int) -> str:
@@ -318,6 +364,21 @@ def describe_validation(valid: Manifest, max_samples: int) -> str:
     )
 
 
+def describe_unfit(train: Manifest, valid: Manifest, kernel_size: int, *, keep_silent: bool = False) -> list[str]:
+    """Says which mixtures cannot be trained on or scored, as they are, and what is done about it."""
+    lines = []
+    if train.silent and not keep_silent:
+        lines.append(f"{train.path}: {describe_silent(train.silent)}; crops without one are trained on in their place")
+    if valid.silent:
+        lines.append(f"{valid.path}: {describe_silent(valid.silent)}; they are not scored")
+    if short := valid.shorter_than(kernel_size):
+        lines.append(
+            f"{valid.path}: {len(short)} of {len(valid.keys)} utterances are shorter than a filter (kernel_size, "
+            f"{kernel_size} samples) and left out: {name_some(short)}"
+        )
+    return lines
+
+
 def _checked_set(path: Path, config: Config) -> Manifest:
     manifest = check_mindrecord(path)
     for key in ("sample_rate", "num_spks"):
@@ -328,7 +389,7 @@ def _checked_set(path: Path, config: Config) -> Manifest:
 
 def _refuse_other_data(data: dict[str, str], ranks: Ranks) -> None:
     """Refuses sets that are not those of rank 0; machines may have them in folders of other names."""
-    first = ranks.from_first(list(data.values()))
+    first = ranks.broadcast(list(data.values()))
     for (folder, digest), expected in zip(data.items(), first):
         if digest != expected:
             raise InputError(f"{folder}: not the data that rank 0 has; all machines need the same")

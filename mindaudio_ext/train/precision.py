@@ -10,7 +10,7 @@ GROW_AFTER = 2000  # updates without an overflow
 
 
 def in_half_precision(function: Callable) -> Callable:
-    """Gives a function that computes what another one does with its matrix products in float16.
+    """Returns a function that computes what another one does with its matrix products in float16.
 
     Parameters stay float32, and so do norms, sums and powers, which MindSpore's list for mixed precision names, and the
     CPU's LSTM; an Ascend's is float16 always.

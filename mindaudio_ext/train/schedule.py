@@ -1,12 +1,15 @@
-"""The learning rate at any step, as a function of what is known then: nothing of it needs to be saved."""
+"""What changes in a training, as a function of what is known at a step: nothing of it needs to be saved."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mindaudio_ext.config import Config
+from mindaudio_ext.registry import SCHEDULERS
+from mindaudio_ext.train.schedulers._scheduler import Moment
 
 
 def learning_rate(config: Config, *, step: int, steps_per_epoch: int, valid_losses: Sequence[float]) -> float:
-    """Gives the rate of one step by `config.scheduler`.
+    """Returns the rate of one step by `config.scheduler`.
 
     Args:
         config: has `lr`, `scheduler`, `scheduler_conf` and `epochs`.
@@ -14,38 +17,21 @@ def learning_rate(config: Config, *, step: int, steps_per_epoch: int, valid_loss
         steps_per_epoch: batches in an epoch.
         valid_losses: validation losses of the finished epochs.
     """
-    conf = config.scheduler_conf
-    warmup, total = conf["warmup_steps"], config.epochs * steps_per_epoch
-    if step < warmup:
-        return config.lr * (step + 1) / warmup
-    if config.scheduler == "plateau":
-        return config.lr * conf["factor"] ** count_plateaus(valid_losses, patience=conf["patience"])
-    if config.scheduler == "exponential":
-        return config.lr * conf["factor"] ** (step // steps_per_epoch // conf["every"])
-    if config.scheduler == "milestones":
-        epoch = step // steps_per_epoch + 1
-        return config.lr * conf["factor"] ** sum(epoch >= milestone for milestone in conf["epochs"])
-    if config.scheduler == "linear":
-        share = (step - warmup) / max(1, total - warmup)
-        return config.lr * (1 - share * (1 - conf["final_factor"]))
-    return config.lr
+    moment = Moment(step, steps_per_epoch, config.epochs, valid_losses)
+    return _scheduled(config.lr, config.scheduler, config.scheduler_conf, moment)
 
 
-def count_plateaus(valid_losses: Sequence[float], *, patience: int) -> int:
-    """Counts how often the best loss stayed unbeaten for `patience` epochs; each time the waiting starts anew.
+def auxiliary_weight(config: Config, *, step: int, steps_per_epoch: int, valid_losses: Sequence[float]) -> float:
+    """Returns the share of the auxiliary loss in one step, by `config.auxiliary_scheduler`; see `learning_rate`."""
+    moment = Moment(step, steps_per_epoch, config.epochs, valid_losses)
+    return _scheduled(config.auxiliary_weight, config.auxiliary_scheduler, config.auxiliary_scheduler_conf, moment)
 
-    >>> count_plateaus([3.0, 2.0, 2.0, 2.5, 1.0], patience=2)
-    1
-    """
-    best, waited, plateaus = float("inf"), 0, 0
-    for loss in valid_losses:
-        if loss < best:
-            best, waited = loss, 0
-        else:
-            waited += 1
-            if waited == patience:
-                plateaus, waited = plateaus + 1, 0
-    return plateaus
+
+def _scheduled(value: float, name: str, options: Mapping[str, Any], moment: Moment) -> float:
+    scheduler = SCHEDULERS.get(name)(**options)
+    if moment.step < scheduler.warmup_steps:
+        return value * (moment.step + 1) / scheduler.warmup_steps
+    return value * scheduler.factor(moment)
 
 
 def epochs_since_best(valid_losses: Sequence[float]) -> int:

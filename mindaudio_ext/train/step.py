@@ -11,10 +11,11 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindaudio_ext.config import Config
 from mindaudio_ext.data.dataset import Batch
-from mindaudio_ext.losses.pit import PITLoss
-from mindaudio_ext.train.distributed import Average
+from mindaudio_ext.device import one_at_a_time
+from mindaudio_ext.train.distributed import AllReduceMean, flattened
 from mindaudio_ext.train.dropout import count_dropout
 from mindaudio_ext.train.gradients import make_gradients
+from mindaudio_ext.train.objective import Objective
 from mindaudio_ext.train.optimizer import make_optimizer
 from mindaudio_ext.train.precision import LossScale
 
@@ -38,49 +39,75 @@ class TrainStep:
 
     Args:
         config: of the optimizer, the loss, and how gradients are computed.
-        model: mixture [B, T] -> estimates [B, C, T].
+        model: mixture [B, T] -> estimates [B, C, T]; one with `n_auxiliary` above 0 is trained by what its method
+            `with_auxiliary` gives.
         average: of loss and gradients over the ranks, each of which has its share of the batch; None for one.
 
     Attributes:
+        criterion: the loss.
         state: all that a step changes: the model's parameters and the optimizer's state, by unique names.
+        statistics: the parameters that a forward pass changes and no optimizer: running means and variances.
+        has_auxiliary: whether there is an auxiliary loss.
     """
 
-    def __init__(self, config: Config, model: nn.Cell, average: Average | None = None) -> None:
+    def __init__(self, config: Config, model: nn.Cell, average: AllReduceMean | None = None) -> None:
         self.n_parts = config.accum_steps
         update = self.update = Update(config, model, average, count_dropout(model, config.seed))
         self.state: list[Parameter] = [*model.get_parameters(), *update.state]
-        pit_loss, n_parts = PITLoss(config.num_spks, config.si_snr_clamp), self.n_parts
+        self.statistics = _statistics(model)
+        self.has_auxiliary = getattr(model, "n_auxiliary", 0) > 0 and config.auxiliary_weight > 0
+        has_auxiliary, objective, n_parts = self.has_auxiliary, Objective(config), self.n_parts
+        self._auxiliary_weight = objective.weight
+        self.criterion: nn.Cell = objective.loss
 
-        def loss_fn(estimates: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-            loss = pit_loss(estimates.astype(ms.float32), sources, lengths) / n_parts
+        def loss_fn(estimates: Tensor | tuple[Tensor, ...], sources: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+            loss = objective(estimates if has_auxiliary else (estimates,), sources, lengths) / n_parts
             return update.scaled(loss), loss
 
         self._gradients = make_gradients(
-            model, loss_fn, update.parameters, recompute=config.recompute, half=config.mixed_precision
+            model,
+            loss_fn,
+            update.parameters,
+            recompute=config.recompute,
+            half=config.mixed_precision,
+            auxiliary=self.has_auxiliary,
         )
 
-        # Gradients one by one: what is in a tuple is a constant to `ms.jit`, and compiled anew at every step.
+        # Gradients one by one: what is in a tuple is a constant to `ms.jit`, and compiled anew at every step. By a map:
+        # MindSpore compiles a loop as calls within calls, at most 1000.
+        each = ops.HyperMap()
+
         @ms.jit
         def add(*both: Tensor) -> tuple[Tensor, ...]:
-            sums, n = [], len(both) // 2
-            for i in range(n):
-                sums.append(both[i] + both[n + i])
-            return tuple(sums)
+            n = len(both) // 2
+            return each(ops.add, both[:n], both[n:])
 
         self._add = add
 
+    @one_at_a_time
     def __call__(self, batch: Batch, rate: float) -> StepResult:
-        """Updates the model by one batch at a learning rate."""
+        """Updates the model by one batch at a learning rate; a step that is not applied leaves its statistics too."""
+        before = [parameter.asnumpy().copy() for parameter in self.statistics]
         arrays = (np.split(array, self.n_parts) for array in (batch.mixture, batch.sources, batch.lengths))
-        loss, gradients = 0.0, None
+        loss = 0.0
+        gradients: tuple[Tensor, ...] = ()
         for part in zip(*arrays):
             part_loss, found = self._gradients(*map(Tensor, part))
             loss += float(part_loss)
-            gradients = found if gradients is None else self._add(*gradients, *found)
-        return self.update(Tensor(loss, ms.float32), gradients, rate)
+            gradients = self._add(*gradients, *found) if gradients else found
+        result = self.update(Tensor(loss, ms.float32), gradients, rate)
+        if not result.applied:
+            for parameter, value in zip(self.statistics, before):
+                ops.assign(parameter, Tensor(value))
+        return result
+
+    @one_at_a_time
+    def weigh_auxiliary(self, weight: float) -> None:
+        """Sets the share of the auxiliary loss in the next steps."""
+        ops.assign(self._auxiliary_weight, Tensor(weight, ms.float32))
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
+    def ema_weights(self) -> Iterator[None]:
         """Within the `with`, the model has the moving averages of its parameters, if there are any."""
         pairs = list(zip(self.update.parameters, self.update.averages))
         values = [parameter.asnumpy().copy() for parameter, _ in pairs]
@@ -96,9 +123,19 @@ class TrainStep:
         """Takes the parameters of another model of the same kind, and a new optimizer."""
         for parameter, value in zip(self.update.parameters, model.trainable_params()):
             ops.assign(parameter, Tensor(value.asnumpy()))
+        for parameter, value in zip(self.statistics, _statistics(model)):
+            ops.assign(parameter, Tensor(value.asnumpy()))
         for average, parameter in zip(self.update.averages, self.update.parameters):
             ops.assign(average, parameter)
         self.update.optimizer.reset()
+
+
+def _approach(share: float, mean: Parameter, parameter: Parameter) -> Tensor:
+    return ops.assign_add(mean, share * (parameter - mean))
+
+
+def _statistics(model: nn.Cell) -> list[Parameter]:
+    return [parameter for parameter in model.get_parameters() if not parameter.requires_grad]
 
 
 class Update:
@@ -117,9 +154,9 @@ class Update:
     """
 
     def __init__(
-        self, config: Config, model: nn.Cell, average: Average | None = None, count: Parameter | None = None
+        self, config: Config, model: nn.Cell, average: AllReduceMean | None = None, count: Parameter | None = None
     ) -> None:
-        average, decay = Average() if average is None else average, config.ema_decay
+        average, decay = AllReduceMean() if average is None else average, config.ema_decay
         optimizer = self.optimizer = make_optimizer(config, model)
         parameters = self.parameters = optimizer.parameters
         averages = self.averages = parameters.clone("ema", init="same") if decay > 0 else ParameterTuple(())
@@ -131,26 +168,23 @@ class Update:
         of_optimizer = [state for state in optimizer.get_parameters() if state.name not in of_model]
         self.state = [*of_optimizer, *averages, *of_scale, *of_count]
 
-        # Gradients one by one: what is in a tuple is a constant to `ms.jit`, and compiled anew at every step.
+        each = ops.HyperMap()
+
         @ms.jit
         def gather(loss: Tensor, *gradients: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
             loss, gradients = average(loss, gradients)
-            pieces = []
-            for gradient in gradients:
-                pieces.append(gradient.reshape(-1))
-            return loss, ops.sqrt(ops.square(ops.concat(pieces)).sum()), gradients
+            return loss, ops.sqrt(ops.square(ops.concat(each(flattened, gradients))).sum()), gradients
 
         @ms.jit
         def apply(factor: Tensor, rate: Tensor, *gradients: Tensor) -> None:
             optimizer(gradients, factor, rate)
             if decay > 0:
-                for mean, parameter in zip(averages, parameters):
-                    ops.assign_add(mean, (1 - decay) * (parameter - mean))
+                each(ops.partial(_approach, 1 - decay), averages, parameters)
 
         self._gather, self._apply, self._count = gather, apply, count
 
     def scaled(self, loss: Tensor) -> Tensor:
-        """Gives what is to be differentiated in place of the loss."""
+        """Returns what is to be differentiated in place of the loss."""
         return loss if self.loss_scale is None else loss * self.loss_scale.scale
 
     def __call__(self, loss: Tensor, gradients: tuple[Tensor, ...], rate: float) -> StepResult:

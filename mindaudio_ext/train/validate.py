@@ -1,56 +1,106 @@
 """How well a model separates the whole utterances of a validation set."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from mindspore import Tensor, nn
 
 from mindaudio_ext.data.audio import write_wav
 from mindaudio_ext.data.dataset import whole_utterances
 from mindaudio_ext.data.mindrecord import Manifest
-from mindaudio_ext.decode.separate import fit_level, limit_peak
-from mindaudio_ext.metrics.permutation import best_permutation
+from mindaudio_ext.device import one_at_a_time
+from mindaudio_ext.inference.level import fit_level, limit_peak
+from mindaudio_ext.keys import file_name
+from mindaudio_ext.metrics._permutation import assign_estimates
 from mindaudio_ext.metrics.si_snr import si_snr
-from mindaudio_ext.models.whole import WholeUtterance
+from mindaudio_ext.models.evaluation import WholeUtterance
 
 N_EXAMPLES = 3
 WORST_LOSS = 100.0  # dB; stands for what is not finite
 
 
-def short_enough(manifest: Manifest, max_samples: int | None) -> list[int]:
-    """Gives the rows of the utterances of at most `max_samples`, by length: neighbours take equally long."""
+class Score(NamedTuple):
+    """The score of an utterance.
+
+    Attributes:
+        si_snr: mean over the sources that are not silent, dB; NaN when the estimates are not finite.
+        si_snri: the same of the improvement.
+        n_silent: silent sources, which cannot be scored.
+        n_scored: the other ones.
+        loss: what the training minimises, when that has a value for silent references too; None: minus SI-SNR is it.
+    """
+
+    si_snr: float
+    si_snri: float
+    n_silent: int
+    n_scored: int
+    loss: float | None = None
+
+
+def rows_by_length(manifest: Manifest, *, shortest: int, longest: int | None) -> list[int]:
+    """Returns the rows of the utterances of so many samples, by length: neighbours take equally long."""
     lengths = manifest.num_samples
     rows = sorted(range(len(lengths)), key=lengths.__getitem__)
-    return [row for row in rows if max_samples is None or lengths[row] <= max_samples]
+    return [row for row in rows if shortest <= lengths[row] and (longest is None or lengths[row] <= longest)]
 
 
-def score_utterances(model: WholeUtterance, manifest: Manifest, rows: Sequence[int]) -> Iterator[tuple[float, float]]:
-    """Yields SI-SNR and SI-SNRi, means over the sources, dB, of the utterances in these rows, in this order."""
+def score_utterances(
+    model: WholeUtterance, manifest: Manifest, rows: Sequence[int], criterion: nn.Cell | None = None
+) -> Iterator[Score]:
+    """Yields the scores of the utterances in these rows, in this order; with `criterion`, of its loss too."""
     for mixture, sources in whole_utterances(manifest, rows):
-        yield _score(mixture=mixture, sources=sources, estimates=model.separate(mixture))
+        estimates = model.separate(mixture)
+        score = score_estimates(mixture=mixture, sources=sources, estimates=estimates)
+        yield score if criterion is None else score._replace(loss=_loss(criterion, estimates, sources))
 
 
-def _score(*, mixture: np.ndarray, sources: np.ndarray, estimates: np.ndarray) -> tuple[float, float]:
-    estimate, reference = np.broadcast_arrays(estimates[:, None], sources[None])  # [C, C, T]
-    pairs = si_snr(estimate=estimate, reference=reference)
-    reached = pairs[best_permutation(pairs), np.arange(len(sources))].mean()
-    unprocessed = si_snr(estimate=np.broadcast_to(mixture, sources.shape), reference=sources).mean()
-    return float(reached), float(reached - unprocessed)
+@one_at_a_time
+def _loss(criterion: nn.Cell, estimates: np.ndarray, sources: np.ndarray) -> float:
+    lengths = np.array([sources.shape[1]], np.int32)
+    return float(criterion(Tensor(estimates[None]), Tensor(sources[None]), Tensor(lengths)))
 
 
-def mean_scores(scores: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Gives the loss, minus the mean SI-SNR, and the mean SI-SNRi; of scores that are not finite, the worst."""
-    reached, improvement = np.mean(scores, axis=0)
-    if not np.isfinite(reached + improvement):
+def score_estimates(*, mixture: np.ndarray, sources: np.ndarray, estimates: np.ndarray) -> Score:
+    """Returns the score of an utterance: mixture [T], sources [C, T], estimates [C, T] in any order."""
+    heard = sources[np.ptp(sources, axis=1) > 0]  # [R, T]
+    n_silent, n_scored = len(sources) - len(heard), len(heard)
+    if n_scored == 0 or not np.isfinite(estimates).all():
+        return Score(math.nan, math.nan, n_silent, n_scored)
+    _, scores = assign_estimates(estimates=estimates, references=sources)  # [C]
+    reached = scores[~np.isnan(scores)].mean()
+    unprocessed = si_snr(estimate=np.broadcast_to(mixture, heard.shape), reference=heard).mean()
+    return Score(float(reached), float(reached - unprocessed), n_silent, n_scored)
+
+
+def mean_scores(scores: Sequence[Score]) -> tuple[float, float]:
+    """Returns the mean loss and the mean SI-SNRi.
+
+    SI-SNRi is that of the utterances with a source to score. The loss is that of all utterances where it has a value
+    for silent references, and otherwise minus the mean SI-SNR of those with a source to score. The worst of what is
+    not finite, and when there is nothing to score.
+    """
+    values = [(score.si_snr, score.si_snri) for score in scores if score.n_scored]
+    reached, improvement = np.mean(values, axis=0) if values else (math.nan, math.nan)
+    losses = [score.loss for score in scores if score.loss is not None]
+    loss = np.mean(losses) if losses else -reached
+    if losses and not values:
+        improvement = 0.0  # nobody speaks in any utterance
+    if not np.isfinite(loss + improvement):
         return WORST_LOSS, -WORST_LOSS
-    return -float(reached), float(improvement)
+    return float(loss), float(improvement)
 
 
-def write_examples(model: WholeUtterance, manifest: Manifest, rows: Sequence[int], folder: Path) -> None:
-    """Writes the utterances in these rows: `<key>_mix.wav`, `<key>_s1.wav`, ..."""
+def write_examples(
+    model: WholeUtterance, manifest: Manifest, rows: Sequence[int], folder: Path, *, at_level: bool = False
+) -> None:
+    """Writes the utterances in these rows: `<key>_mix.wav`, `<key>_s1.wav`, ...; fits levels unless they are right."""
     for row, (mixture, _) in zip(rows, whole_utterances(manifest, rows)):
-        path = folder / manifest.keys[row]
-        estimates = limit_peak(fit_level(estimates=model.separate(mixture), mixture=mixture))
+        path = folder / file_name(manifest.keys[row])
+        estimates = model.separate(mixture)
+        estimates = limit_peak(estimates if at_level else fit_level(estimates=estimates, mixture=mixture))
         write_wav(path.with_name(f"{path.name}_mix.wav"), mixture, manifest.sample_rate)
         for number, estimate in enumerate(estimates, start=1):
             write_wav(path.with_name(f"{path.name}_s{number}.wav"), estimate, manifest.sample_rate)

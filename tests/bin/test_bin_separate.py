@@ -11,9 +11,12 @@ import pytest
 import soundfile
 from tiny_experiment import RATE, files_of, make_experiment, write_wav
 
+import mindaudio_ext
 from mindaudio_ext.bin.separate import main
 from mindaudio_ext.data.audio import to_pcm16
-from mindaudio_ext.decode.separate import Separator
+from mindaudio_ext.inference import separate_file
+from mindaudio_ext.inference.separator import Separator
+from mindaudio_ext.inference.written import LIST
 
 ROOT = Path(__file__).parents[2]
 SPEECH = (3000 * np.random.default_rng(0).standard_normal(2345)).astype(np.int16)
@@ -53,17 +56,67 @@ def test_files_become_estimates_of_their_length_and_rate(expdir, tmp_path, capsy
         assert soundfile.info(out / f"other.one_s{source}.wav").frames == 17
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[0] for line in lines] == [str(mix), str(other)]
-    assert all("RTF" in line and str(out) in line for line in lines)
+    assert all(": exp, " in line and "RTF" in line and str(out) in line for line in lines)
+
+
+def test_without_a_folder_the_voices_go_to_separated(expdir, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_wav(tmp_path / "mix.wav", SPEECH)
+    _separate("mix.wav", "--model", expdir / "checkpoints" / "best.ckpt")
+    assert sorted(files_of(tmp_path / "separated")) == ["mix_s1.wav", "mix_s2.wav"]
+    said = capsys.readouterr()
+    assert said.out.startswith("mix.wav: exp (best.ckpt), ")
+    assert said.err == ""
 
 
 def test_own_outputs_are_replaced_and_nothing_else(expdir, tmp_path):
     mix = write_wav(tmp_path / "mix.wav", SPEECH)
-    (tmp_path / "mix_s1.wav").write_text("old")
     (tmp_path / "mix_s3.wav").write_text("mine")
     _separate(mix, "--model", expdir, "-o", tmp_path)
-    assert soundfile.info(tmp_path / "mix_s1.wav").frames == len(SPEECH)
+    write_wav(mix, SPEECH[:2000])
+    _separate(mix, "--model", expdir, "-o", tmp_path)
+    assert soundfile.info(tmp_path / "mix_s1.wav").frames == 2000
     assert (tmp_path / "mix_s3.wav").read_text() == "mine"
-    np.testing.assert_array_equal(soundfile.read(mix, dtype="int16")[0], SPEECH)
+    np.testing.assert_array_equal(soundfile.read(mix, dtype="int16")[0], SPEECH[:2000])
+    before = (tmp_path / LIST).read_bytes()
+    assert len(before.splitlines()) == 4
+    _separate(mix, "--model", expdir, "-o", tmp_path)
+    assert (tmp_path / LIST).read_bytes() == before
+
+
+@pytest.mark.parametrize("of_the_user", ["reference", "changed", "link", "no list", "cut list"])
+def test_a_users_file_is_replaced_only_when_asked(expdir, tmp_path, capsys, of_the_user):
+    mix, other = write_wav(tmp_path / "mix.wav", SPEECH), write_wav(tmp_path / "other.wav", SPEECH)
+    mine = tmp_path / "mix_s2.wav"
+    if of_the_user == "reference":
+        write_wav(mine, SPEECH // 2)
+    elif of_the_user == "link":
+        mine.symlink_to(write_wav(tmp_path / "clean.wav", SPEECH // 2))
+    else:
+        _separate(mix, "--model", expdir, "-o", tmp_path)
+        if of_the_user == "changed":
+            write_wav(mine, SPEECH // 2)
+        elif of_the_user == "no list":
+            (tmp_path / LIST).unlink()  # as written before there were lists
+        else:
+            (tmp_path / LIST).write_bytes((tmp_path / LIST).read_bytes()[:-9])
+    before = files_of(tmp_path)
+    capsys.readouterr()
+    said = _refused(capsys, mix, other, "--model", expdir, "-o", tmp_path)
+    first = tmp_path / "mix_s1.wav" if of_the_user == "no list" else mine
+    assert said == (
+        f"mindaudio-separate: error: {mix}: {first} is there and was not written by this command, or was changed "
+        "since; --overwrite replaces it, or choose another -o\n"
+    )
+    after = files_of(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert after.keys() - before.keys() == {"other_s1.wav", "other_s2.wav"}
+    _separate(mix, other, "--model", expdir, "-o", tmp_path, "--overwrite")
+    assert not mine.is_symlink()
+    assert soundfile.info(mine).frames == len(SPEECH)
+    if of_the_user == "link":
+        assert files_of(tmp_path)["clean.wav"] == before["clean.wav"]
+    _separate(mix, other, "--model", expdir, "-o", tmp_path)
 
 
 TIME = np.arange(192000 // 4) / 192000
@@ -164,6 +217,33 @@ def test_what_cannot_be_separated_is_named_in_a_line_and_the_rest_is_done(expdir
     assert set(files_of(tmp_path / "out")) == {f"{name}_s{i}.wav" for name in ("first", "last") for i in (1, 2)}
 
 
+def test_a_bug_with_one_recording_ends_no_other(expdir, tmp_path, capsys, monkeypatch):
+    """Status 1, one line; with --debug the traceback too. One sample at 48 kHz is none at the model's rate."""
+    files = [write_wav(tmp_path / name, SPEECH[:99]) for name in ("a.wav", "b.wav", "c.wav", "d.wav")]
+    soundfile.write(files[1], SPEECH[:1], 48000)
+    as_it_is = separate_file.separate_file
+
+    def separate(separator, recording, *args, **kwargs):
+        if recording.name == str(files[2]):
+            raise UnboundLocalError("cannot access\n'block'")
+        return as_it_is(separator, recording, *args, **kwargs)
+
+    monkeypatch.setattr(separate_file, "separate_file", separate)
+    for options in ([], ["--debug"]):
+        with pytest.raises(SystemExit) as status:
+            _separate(*files, "--model", expdir, "-o", tmp_path / "out", *options)
+        printed = capsys.readouterr()
+        assert status.value.code == 1
+        assert [line.split(": ")[0] for line in printed.out.splitlines()] == [str(files[0]), str(files[3])]
+        lines = [line for line in printed.err.splitlines() if line.startswith("mindaudio-separate")]
+        assert lines == [
+            f"mindaudio-separate: error: {files[1]}: has 0 samples; the model needs at least 16 at 8000 Hz",
+            f"mindaudio-separate: error: {files[2]}: internal error: UnboundLocalError: cannot access; "
+            "--debug shows where",
+        ]
+        assert ("Traceback" in printed.err) == bool(options)
+
+
 def test_every_file_of_a_folder_is_done_or_named(expdir, tmp_path, capsys):
     folder = tmp_path / "in"
     for name in ("mix.wav", "mix_s1.wav"):  # the latter is no estimate: those go elsewhere
@@ -191,11 +271,11 @@ def test_no_channel_of_that_number(expdir, tmp_path, capsys):
 def test_a_full_or_read_only_disk_is_told(expdir, tmp_path):
     """In a mount namespace of its own."""
     script = (
-        'set -e; cd "$1"; mkdir full locked; mount -t tmpfs -o size=8k full full; mount -t tmpfs -o ro locked locked\n'
+        'set -e; cd "$1"; mkdir full locked; mount -t tmpfs -o size=20k full full; mount -t tmpfs -o ro locked locked\n'
         "for out in full locked; do status=0; python -m mindaudio_ext.bin.separate mix.wav tiny.wav "
         '--model "$2" -o $out || status=$?; echo $out $status $(ls -A $out); done'
     )
-    write_wav(tmp_path / "mix.wav", SPEECH)
+    write_wav(tmp_path / "mix.wav", np.tile(SPEECH, 5))
     write_wav(tmp_path / "tiny.wav", SPEECH[:100])
     command = ["unshare", "-rm", "bash", "-c", script, "bash", str(tmp_path), str(expdir)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -206,7 +286,7 @@ def test_a_full_or_read_only_disk_is_told(expdir, tmp_path):
     assert "is the disk full?" in told[0]
     assert "-o locked: is not writable" in told[1]
     lines = [line for line in run.stdout.splitlines() if not line.startswith("tiny.wav: ")]
-    assert lines == ["full 2 tiny_s1.wav tiny_s2.wav", "locked 2"]
+    assert lines == ["full 2 .mindaudio-separate.jsonl tiny_s1.wav tiny_s2.wav", "locked 2"]
 
 
 def test_wrong_use_is_told(expdir, tmp_path, capsys, monkeypatch):
@@ -215,10 +295,11 @@ def test_wrong_use_is_told(expdir, tmp_path, capsys, monkeypatch):
     own = write_wav(tmp_path / "mix_s2.wav", SPEECH)
     out = ["-o", tmp_path / "out"]
     model = ["--model", expdir]
-    monkeypatch.setattr("mindaudio_ext.decode.separate.PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.setattr("mindaudio_ext.inference.models.PRETRAINED", tmp_path / "pretrained")
     assert "needs files" in _refused(capsys, *model, *out)
-    assert "needs files" in _refused(capsys, mix, *model)
-    assert "--shifts: invalid choice: 17" in _refused(capsys, mix, *model, *out, "--shifts", "17")
+    assert "--shifts: must be a whole number of 1 to 16, got '17'" in _refused(
+        capsys, mix, *model, *out, "--shifts", "17"
+    )
     assert "--shifts: a stream is separated once" in _refused(
         capsys, mix, *model, *out, "--shifts", "2", "--stream", "20"
     )
@@ -239,8 +320,36 @@ def test_wrong_use_is_told(expdir, tmp_path, capsys, monkeypatch):
     assert "no config.yaml beside this checkpoint" in _refused(capsys, mix, "--model", mix, *out)
     assert "no such checkpoint" in _refused(capsys, mix, *model, *out, "--model_path", tmp_path / "x.ckpt")
     assert "device_target: Ascend" in _refused(capsys, mix, *model, *out, "--device_target", "Ascend")
-    assert "overlap must be above" in _refused(capsys, mix, *model, *out, "--overlap", 0)
+    assert "--overlap: must be a number above 0" in _refused(capsys, mix, *model, *out, "--overlap", 0)
+    assert "overlap must be above" in _refused(capsys, mix, *model, *out, "--overlap", 13)
     assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--longest_whole", "inf", "must be a number above 0 and at most 3600, got 'inf'"),
+        ("--longest_whole", "nan", "must be a number above 0 and at most 3600, got 'nan'"),
+        ("--chunk", "inf", "must be a number above 0 and at most 3600, got 'inf'"),
+        ("--stream", "inf", "must be a number above 0 and at most 60000, got 'inf'"),
+        ("--stream", "1e9", "must be a number above 0 and at most 60000, got '1e9'"),
+        ("--chunk_batch", "1000000", "must be a whole number of 1 to 64, got '1000000'"),
+        ("--channel", 5000 * "1", "must be a whole number of 1 to 1024, got '11111"),
+        ("--model", "", "must not be empty"),
+        ("-o", " ", "must not be empty"),
+    ],
+)
+def test_numbers_have_bounds_and_names_are_not_empty(expdir, tmp_path, capsys, option, value, message):
+    error = _refused(capsys, "mix.wav", "--model", expdir, "-o", tmp_path / "out", option, value)
+    assert message in error
+    assert len(error) < 300
+
+
+def test_an_empty_argument_is_not_the_current_folder(expdir, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_wav(tmp_path / "mix.wav", SPEECH[:99])
+    assert "FILE: must not be empty" in _refused(capsys, "", "--model", expdir, "-o", "out")
+    assert set(files_of(tmp_path)) == {"mix.wav"}
 
 
 def test_long_recordings_go_in_chunks(expdir, tmp_path, capsys):
@@ -263,7 +372,12 @@ def test_help_and_list_do_not_import_mindspore():
         "try:\n    main([sys.argv[1]])\nexcept SystemExit as end:\n    assert not end.code\n"
         "assert not {'mindspore', 'numpy', 'soundfile'} & sys.modules.keys()"
     )
-    for option, expected in (("--help", "are replaced"), ("--list", "dprnn\n")):
+    for option, expected in (
+        ("--help", "are replaced"),
+        ("--list", "dprnn\n"),
+        ("--list_models", "dprnn_2spk_8k "),
+        ("--version", f"mindaudio-separate {mindaudio_ext.__version__}\n"),
+    ):
         run = subprocess.run([sys.executable, "-c", code, option], cwd=ROOT, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
         assert expected in run.stdout

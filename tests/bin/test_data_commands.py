@@ -1,14 +1,24 @@
 """The commands of stages 0 and 1: what they print and their exit status."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_experiment import BASE, TINY, make_data
 
-from mindaudio_ext.bin import dump, make_mini_corpus, make_mixtures, validate_data_dir
+from mindaudio_ext.bin import (
+    dump,
+    folders_data,
+    librimix_data,
+    make_mini_corpus,
+    make_mixtures,
+    validate_data_dir,
+)
+from mindaudio_ext.config import load_config, save_config
 from mindaudio_ext.data.audio import write_wav
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +49,24 @@ def test_from_speech_to_mindrecord(corpus, tmp_path, capsys):
     assert "(was there)" in capsys.readouterr().out
 
 
+def test_silent_sources_and_short_mixtures_are_told_by_key(tmp_path, capsys):
+    make_data(tmp_path / "train", {"a": 100, "b": 100, "c": 15})
+    write_wav(tmp_path / "train/wav/b_spk2.scp.wav", np.zeros(100, np.int16), 8000)
+    shutil.copyfile(tmp_path / "train/wav/b_spk1.scp.wav", tmp_path / "train/wav/b_wav.scp.wav")
+    silent = "1 silent source: b (2); they cannot be scored\n"
+    validate_data_dir.main([str(tmp_path / "train")])
+    assert f"warning: {tmp_path}/train: {silent}" in capsys.readouterr().out
+    save_config(load_config(BASE, None, [TINY]), tmp_path / "config.yaml")
+    config = ["--config", str(tmp_path / "config.yaml")]
+    for _ in range(2):  # made, and there
+        dump.main(["--data", f"{tmp_path}/train", "--out", f"{tmp_path}/dump/train", *config])
+        said = capsys.readouterr().out
+        assert f"warning: {tmp_path}/dump/train: {silent}" in said
+        assert (
+            "1 of 3 mixtures are shorter than a filter (kernel_size, 16 samples) and cannot be separated: c\n" in said
+        )
+
+
 def test_split_speakers_and_the_warning_of_shared_ones(corpus, tmp_path, capsys):
     for name in ("train", "dev", "test"):
         _mixtures(corpus, tmp_path / "split", "--split_speakers", "true", name=name)
@@ -58,7 +86,21 @@ def test_split_speakers_and_the_warning_of_shared_ones(corpus, tmp_path, capsys)
             ["--librispeech", "nowhere", "--data", "d", "--set", "train", "--n_mixtures", "3"],
             "nowhere: no such folder",
         ),
-        (make_mini_corpus.main, ["--out", "d", "--sample_rate", "0"], "a rate of 4000 Hz"),
+        (
+            make_mini_corpus.main,
+            ["--out", "d", "--sample_rate", "0"],
+            "--sample_rate: must be a whole number of 1000 to 192000, got '0'",
+        ),
+        (
+            folders_data.main,
+            ["--mixtures", "m", "--sources", "s", "--data", "d", "--set", "../esc"],
+            "--set: expected a plain name (letters, digits, . _ -), got '../esc'",
+        ),
+        (
+            librimix_data.main,
+            ["--librimix", "l", "--data", "d", "--sets", "dev ../../esc"],
+            "--sets: expected a plain name (letters, digits, . _ -), got '../../esc'",
+        ),
     ],
 )
 def test_mistakes_get_one_line_and_status_2(main, arguments, says, tmp_path, monkeypatch, capsys):

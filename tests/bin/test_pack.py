@@ -5,8 +5,8 @@ import pytest
 from tiny_experiment import RATE, files_of, make_experiment
 
 from mindaudio_ext.bin.pack import main
-from mindaudio_ext.decode.separate import Separator
-from mindaudio_ext.models.checkpoint import save_parameters
+from mindaudio_ext.inference.separator import Separator
+from mindaudio_ext.models.parameters import save_parameters
 
 WIDE = "separator_conf.hidden_size=64 init_from=elsewhere/first.ckpt"
 
@@ -55,7 +55,9 @@ def test_what_is_there_stays(expdir, tmp_path, refused):
 
 @pytest.mark.parametrize("shifts", ["0", "-1", "17"])
 def test_shifts_out_of_range_are_refused(expdir, tmp_path, refused, shifts):
-    assert "argument --shifts: invalid choice" in refused(expdir, tmp_path / "small", f"--shifts={shifts}")
+    assert "argument --shifts: must be a whole number of 1 to 16" in refused(
+        expdir, tmp_path / "small", f"--shifts={shifts}"
+    )
     assert not any(tmp_path.iterdir())
 
 

@@ -1,5 +1,6 @@
 """Converted experiments separate as Asteroid does, go back unchanged, and mistakes are one line that leaves nothing."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -11,13 +12,13 @@ import yaml
 from mindspore import Tensor
 
 from mindaudio_ext.bin.convert import main
-from mindaudio_ext.config import make_config, read_resolved
-from mindaudio_ext.convert.asteroid import ARCHITECTURES
+from mindaudio_ext.config import make_config, read_resolved, save_config
+from mindaudio_ext.convert.asteroid import architectures
 from mindaudio_ext.convert.torch_file import read_torch_file
 from mindaudio_ext.convert.torch_writer import write_torch_file
-from mindaudio_ext.models.checkpoint import load_parameters
+from mindaudio_ext.models.parameters import load_parameters, save_parameters
 from mindaudio_ext.models.tasnet import build_model
-from mindaudio_ext.registry import list_separators, separator_options
+from mindaudio_ext.registry import SEPARATORS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MODELS = sorted(GOLDEN.glob("*.pth"))
@@ -32,7 +33,7 @@ DPRNN_CONFIG = {
 
 
 def refused(capsys, *argv):
-    """Gives the line with which a command refuses."""
+    """Returns the line with which a command refuses."""
     with pytest.raises(SystemExit) as exit_:
         main([str(argument) for argument in argv])
     output = capsys.readouterr().err
@@ -84,6 +85,22 @@ def test_converted_model_gives_asteroids_estimate_and_goes_back(path, tmp_path):
         assert (other.dtype, other.shape, other.tobytes()) == (value.dtype, value.shape, value.tobytes()), name
 
 
+@pytest.mark.parametrize("name", ["published.pth", "published_parallel.pth"])
+def test_what_asteroid_publishes_is_converted(name, tmp_path):
+    main([str(DPRNN.parents[1] / "convert" / name), str(tmp_path / "it")])
+    check_estimate(tmp_path / "it", np.load(DPRNN.with_suffix(".npz")))
+
+
+def test_what_lightning_saves_is_converted_with_a_mapping(tmp_path):
+    names = [[f"model.{rule.theirs}", rule.ours] for rule in architectures()["dprnn"].rules]
+    path = write_mapping(tmp_path, {"config": DPRNN_CONFIG, "names": names, "key": "state_dict"})
+    main([str(DPRNN.parents[1] / "convert" / "lightning.ckpt"), str(tmp_path / "it"), "--mapping", str(path)])
+    golden = np.load(DPRNN.with_suffix(".npz"))
+    estimate = load(tmp_path / "it")(Tensor(golden["mixture"])).asnumpy()
+    difference = np.abs(estimate - golden["estimate"]).max() / np.abs(golden["estimate"]).max()
+    assert 1e-5 < difference < 0.02  # parameters of 8 bits
+
+
 def test_facts_of_the_model(tmp_path):
     main([str(DPRNN), str(tmp_path / "it")])
     facts = json.loads((tmp_path / "it" / "model.json").read_text())
@@ -102,11 +119,12 @@ def test_arguments_that_older_files_leave_out_are_asteroids_defaults(tmp_path):
     assert (config.sample_rate, config.encoder_activation) == (16000, "linear")
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_options_are_those_of_our_separators(name):
-    architecture = ARCHITECTURES[name]
-    if architecture.separator in list_separators():
-        assert set(architecture.options.values()) == set(separator_options(architecture.separator))
+def test_separators_say_which_model_of_asteroids_they_are():
+    found = architectures()
+    names = {separator: architecture.name for separator, architecture in found.items()}
+    assert names == {"dprnn": "DPRNNTasNet", "tcn": "ConvTasNet", "rnn": "LSTMTasNet", "dptnet": "DPTNet"}
+    for separator, architecture in found.items():
+        assert set(architecture.options.values()) == set(SEPARATORS.options(separator))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +149,7 @@ def test_options_are_those_of_our_separators(name):
         ({"state_dict": {"masker.extra": np.zeros(2)}}, "parameter masker.extra does not belong to a DPRNNTasNet"),
         ({"state_dict": {"masker.net.1.inter_norm.beta": np.zeros(6)}}, r"blocks\.1\.inter_norm\.beta is not one of"),
         ({"state_dict": {"masker.net.0.inter_norm.beta": np.zeros(7)}}, r"has shape \(7,\), the model wants \(6,\)"),
-        ({"state_dict": {"masker.net.0.inter_norm.beta": np.zeros(6, int)}}, "holds int64, not"),
+        ({"state_dict": {"masker.net.0.inter_norm.beta": np.zeros(6, int)}}, "holds int64, expected"),
         ({"state_dict": {"masker.net.0.inter_norm.beta": np.full(6, np.nan)}}, "holds NaN or infinity"),
         ({"state_dict": {"masker.net.0.inter_norm.beta": 3}}, "is no tensor but a int"),
         ({"state_dict": 3}, "state_dict is no dictionary"),
@@ -176,6 +194,29 @@ def test_models_that_asteroid_has_not(tmp_path, capsys):
     line = refused(capsys, "--to", "asteroid", tmp_path / "exp", tmp_path / "out.pth")
     assert "mask_activation softmax has no equal in Asteroid's dprnn; what has: relu, sigmoid" in line
     assert not (tmp_path / "out.pth").exists()
+
+
+def test_to_asteroid_takes_the_checkpoint_that_the_experiment_decodes(tmp_path):
+    expdir = tmp_path / "exp"
+    main([str(DPRNN), str(expdir)])
+    model = load(expdir)
+    best = model.decoder.weight.asnumpy()
+    for name, added in (("average", 1), ("other", 2)):
+        model.decoder.weight.set_data(Tensor(best + added))
+        save_parameters(model, expdir / "checkpoints" / f"{name}.ckpt")
+    config = read_resolved(expdir / "config.yaml")
+    for number, (changes, added) in enumerate(
+        [
+            ({}, 0),
+            ({"decode_checkpoint": "average"}, 1),
+            ({"decode_checkpoint": "average", "model_path": str(expdir / "checkpoints" / "other.ckpt")}, 2),
+        ]
+    ):
+        save_config(dataclasses.replace(config, average_best=3, **changes), expdir / "config.yaml")
+        out = tmp_path / f"{number}.pth"
+        main(["--to", "asteroid", str(expdir), str(out)])
+        found = read_torch_file(out)["state_dict"]["decoder.filterbank._filters"]
+        np.testing.assert_array_equal(found.reshape(best.shape), best + np.float32(added))
 
 
 @pytest.fixture

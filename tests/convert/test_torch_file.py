@@ -5,6 +5,7 @@ import importlib.util
 import io
 import os
 import pickle
+import re
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -17,6 +18,7 @@ from mindaudio_ext.convert.torch_file import read_torch_file
 from mindaudio_ext.convert.torch_writer import write_torch_file
 from mindaudio_ext.errors import InputError
 
+FOLDER = Path(__file__).parent  # its files are of write_torch_files.py
 GOLDEN = Path(__file__).parents[1] / "golden"
 # Written by PyTorch 2.13, _use_new_zipfile_serialization=False, x = arange(6.).reshape(2, 3):
 # {"t": x.t(), "s": x[1:], "p": Parameter(x), "n": 7, "e": zeros(0, 2)}
@@ -90,6 +92,33 @@ def test_older_format(tmp_path):
     assert content["n"] == 7
 
 
+def test_what_asteroid_publishes_has_numpys_scalars():
+    for name, prefix in (("published.pth", ""), ("published_parallel.pth", "module.")):
+        content = read_torch_file(FOLDER / name)
+        metrics = content["infos"]["final_metrics"]
+        assert metrics == {
+            "si_sdr": 14.5, "stoi": 0.25, "count": 3000, "whole": True, "big": 2.5, "set": "test", "kind": "f4",
+        }  # fmt: skip
+        assert [type(value) for value in metrics.values()][:6] == [float, float, int, bool, float, str]
+        assert content["infos"]["uploader"] == "Ü"
+        expected = read_torch_file(GOLDEN / "dprnn_gln_lstm_k2.pth")["state_dict"]
+        assert list(content["state_dict"]) == [prefix + name for name in expected]
+        for name, value in expected.items():
+            np.testing.assert_array_equal(content["state_dict"][prefix + name], value)
+
+
+def test_what_lightning_saves_has_attribute_dicts_and_may_be_bfloat16():
+    content = read_torch_file(FOLDER / "lightning.ckpt")
+    assert content["hyper_parameters"] == {"lr": 0.001, "size": (2, 3)}
+    assert content["datamodule"] == {"epochs": 200}
+    expected = read_torch_file(GOLDEN / "dprnn_gln_lstm_k2.pth")["state_dict"]
+    for name, value in expected.items():
+        found = content["state_dict"][f"model.{name}"]
+        assert found.dtype == np.float32
+        assert not (found.view(np.uint32) & 0xFFFF).any()  # 16 bits of it
+        np.testing.assert_allclose(found, value, rtol=2**-8)
+
+
 def test_every_cut_and_flipped_byte_is_one_line_or_harmless(tmp_path):
     path = tmp_path / "cut.pth"
     whole = (GOLDEN / "dprnn_gln_lstm_k2.pth").read_bytes()
@@ -137,6 +166,54 @@ def test_hostile_pickle_is_not_run(kind, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"holds a (posix|nt)\.mkdir, which is not read"):
         read_torch_file(Path("x.pth"))
     assert not Path("hostile_was_here").exists()
+
+
+def scalar(dtype, content, *, module="numpy"):
+    """Pickles what NumPy's scalars are made of: a call of numpy's `scalar` with a dtype and bytes."""
+    kind = b"c%s\ndtype\n" % module.encode() + b"(U%s\ntR" % dtype.encode()
+    return b"\x80\x03cnumpy.core.multiarray\nscalar\n(" + kind.replace(b"(U", b"(V") + content + b"tR."
+
+
+@pytest.mark.parametrize(
+    ("hostile", "message"),
+    [
+        (scalar("O", b"C\x08" + b"\x01" * 8), "holds a numpy.dtype 'O', which is not read"),
+        (scalar("f8,O", b"C\x08" + b"\x01" * 8), "holds a numpy.dtype 'f8,O', which is not read"),
+        (scalar("V8", b"C\x08" + b"\x01" * 8), "holds a numpy.dtype 'V8', which is not read"),
+        (scalar("f8", b"C\x04" + b"\x01" * 4), "buffer size must be a multiple of element size"),
+        (scalar("f8", b"C\x10" + b"\x01" * 16), "too many values to unpack"),
+        (scalar("f8", b"C\x00", module="numpy.core"), "holds a numpy.core.dtype, which is not read"),
+        (b"cnumpy.core.multiarray\nscalar\n(Vf8\nC\x08" + b"\x01" * 8 + b"tR.", "scalar of no dtype"),
+        (b"c_codecs\nencode\n(Vx\nVrot13\ntR.", "holds bytes as rot13, which is not read"),
+        (b"cnumpy\nload\n(Vx\ntR.", "holds a numpy.load, which is not read"),
+        (b"cpytorch_lightning\nTrainer\n(tR.", "holds a pytorch_lightning.Trainer, which is not read"),
+    ],
+)
+def test_the_list_of_what_is_allowed_is_strict(hostile, message, tmp_path):
+    path = tmp_path / "x.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", hostile)
+    with pytest.raises(InputError, match=re.escape(message)):
+        read_torch_file(path)
+
+
+def test_a_small_file_does_not_become_a_large_array(tmp_path):
+    write_torch_file(tmp_path / "x.pth", {"a": np.zeros((1, 5, 7), np.float32)})
+    with zipfile.ZipFile(tmp_path / "x.pth") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    shape = members["archive/data.pkl"]
+    large = shape.replace(b"(J\x01\x00\x00\x00J\x05", b"(J\x00\x00\x00\x40J\x05", 1)
+    large = large.replace(b"(J\x23\x00\x00\x00J\x07", b"(J\x00\x00\x00\x00J\x07", 1)  # the strides
+    assert len({shape, large}) == 2
+    for content, how, message in (
+        (large, zipfile.ZIP_STORED, "a tensor has more values than are stored"),
+        (shape, zipfile.ZIP_DEFLATED, "the zip file is compressed, which torch.save's are not"),
+    ):
+        with zipfile.ZipFile(tmp_path / "y.pth", "w", how) as archive:
+            for name, value in {**members, "archive/data.pkl": content}.items():
+                archive.writestr(name, value)
+        with pytest.raises(InputError, match=message):
+            read_torch_file(tmp_path / "y.pth")
 
 
 def test_missing_file_and_folder(tmp_path):

@@ -7,8 +7,8 @@ from scp_forms import to_pipes
 
 from mindaudio_ext.bin import check_data as command
 from mindaudio_ext.data.audio import write_wav
-from mindaudio_ext.data.check import check_data_dir
-from mindaudio_ext.data.kaldi_dir import write_data_dir
+from mindaudio_ext.data.check_data import check_data_dir
+from mindaudio_ext.data.kaldi_dir_writer import write_data_dir
 
 T = 8000
 SPEAKERS = {"a": ("1", "2"), "b": ("2", "3"), "c": ("1", "3"), "d": ("4", "1")}

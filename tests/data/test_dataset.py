@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from mindaudio_ext.augmentations.noise import Noise
 from mindaudio_ext.data.audio import write_wav
-from mindaudio_ext.data.dataset import TrainBatches, made_ahead, whole_utterances
-from mindaudio_ext.data.kaldi_dir import write_data_dir
-from mindaudio_ext.data.mindrecord import dump
+from mindaudio_ext.data.dataset import TrainBatches, prefetch, whole_utterances
+from mindaudio_ext.data.kaldi_dir_writer import write_data_dir
+from mindaudio_ext.data.mindrecord_writer import dump
 from mindaudio_ext.errors import InputError
 
 LENGTHS = {"a": 700, "b": 150, "c": 1000, "d": 400, "e": 333}
@@ -20,7 +21,7 @@ def manifest(tmp_path_factory):
     paths = {"mix": {}, "s1": {}, "s2": {}}
     for number, (key, length) in enumerate(LENGTHS.items()):
         ramp = (np.arange(length) + 2000 * number) / 32768
-        for name, signal in (("mix", ramp), ("s1", ramp), ("s2", np.zeros(length))):
+        for name, signal in (("mix", ramp), ("s1", ramp), ("s2", np.arange(length) % 2 / 32768)):
             paths[name][key] = str(folder / f"{key}_{name}.wav")
             write_wav(paths[name][key], signal.astype(np.float32), 8000)
     write_data_dir(folder / "data", mixtures=paths["mix"], sources=[paths["s1"], paths["s2"]], num_samples=LENGTHS)
@@ -105,12 +106,23 @@ def test_an_epoch_can_be_entered_at_any_batch(manifest):
     np.testing.assert_array_equal(whole[1].lengths, rest[0].lengths)
 
 
+def test_augmented_examples_do_not_depend_on_where_the_epoch_is_entered_or_on_the_share(manifest):
+    def mixtures(start=0, share=slice(None), **more):
+        batches = TrainBatches(manifest, segment=SEGMENT, batch_size=2, seed=3, share=share, **more)
+        return np.stack([batch.mixture for batch in batches.epoch(2, start)])
+
+    noisy = mixtures(augmentation=Noise())
+    assert (noisy != mixtures()).mean() > 0.75  # all but the padding
+    np.testing.assert_array_equal(mixtures(start=1, augmentation=Noise()), noisy[1:])
+    np.testing.assert_array_equal(mixtures(share=slice(1, 2), augmentation=Noise()), noisy[:, 1:])
+
+
 def test_made_ahead_passes_on_what_is_raised():
     def items():
         yield 1
         raise InputError("row 2 is damaged")
 
-    made = made_ahead(items(), 4)
+    made = prefetch(items(), 4)
     assert next(made) == 1
     with pytest.raises(InputError, match="row 2 is damaged"):
         next(made)
@@ -118,7 +130,7 @@ def test_made_ahead_passes_on_what_is_raised():
 
 def test_made_ahead_makes_no_more_than_it_may():
     taken = []
-    made = made_ahead((taken.append(i) or i for i in range(100)), 2)
+    made = prefetch((taken.append(i) or i for i in range(100)), 2)
     assert [next(made) for _ in range(3)] == [0, 1, 2]
     made.close()
     assert len(taken) <= 3 + 2 + 1  # three given, two waiting, one in the thread's hand

@@ -1,12 +1,12 @@
-"""Dynamic mixing: pairs, levels, crops and speeds, reproducible from (seed, epoch, place)."""
+"""Crops without a silent source, and dynamic mixing: pairs, levels, crops and speeds, all by (seed, epoch, place)."""
 
 import numpy as np
 import pytest
 
 from mindaudio_ext.data.audio import write_wav
-from mindaudio_ext.data.examples import DynamicMixtures
-from mindaudio_ext.data.kaldi_dir import write_data_dir
-from mindaudio_ext.data.mindrecord import dump
+from mindaudio_ext.data.examples import Crops, DynamicMixtures
+from mindaudio_ext.data.kaldi_dir_writer import write_data_dir
+from mindaudio_ext.data.mindrecord_writer import dump
 from mindaudio_ext.data.mixture import loudness
 from mindaudio_ext.errors import InputError
 
@@ -110,3 +110,93 @@ def test_without_speakers(tmp_path):
     manifest = make(tmp_path, None)
     with pytest.raises(InputError, match="dynamic_mixing needs the speakers; its data directory has no src2spk"):
         DynamicMixtures(manifest, segment=SEGMENT, seed=0)
+
+
+def make_parts(folder, parts, *, length=1000, speakers=None):
+    """Mixtures of noise; `parts` are where each source of a key is heard."""
+    rng = np.random.default_rng(0)
+    paths = {"mix": {}, "s1": {}, "s2": {}}
+    for key, of_sources in parts.items():
+        sources = np.zeros((2, length), np.int16)
+        for source, part in zip(sources, of_sources):
+            source[part] = rng.integers(-9000, 9000, len(source[part]))
+        for name, signal in zip(paths, (sources.sum(axis=0, dtype=np.int16), *sources)):
+            paths[name][key] = str(folder / f"{key}_{name}.wav")
+            write_wav(paths[name][key], signal, RATE)
+    write_data_dir(
+        folder / "data",
+        mixtures=paths["mix"],
+        sources=[paths["s1"], paths["s2"]],
+        num_samples=dict.fromkeys(parts, length),
+        src2spk=speakers,
+    )
+    return dump(folder / "data", folder / "dump")[0]
+
+
+WHOLE, EARLY, NOTHING = slice(None), slice(0, 150), slice(0)
+
+
+def starts_of(manifest, crops, epochs):
+    """Where each crop of the only mixture begins."""
+    (whole, _), *_ = Crops(manifest, segment=10**6, seed=0).cut(1, [0])
+    found = []
+    for epoch in epochs:
+        ((mixture, sources),) = crops.cut(epoch, [0])
+        assert (np.ptp(sources, axis=1) > 0).all()
+        (start,) = [s for s in range(len(whole) - 199) if np.array_equal(whole[s : s + 200], mixture)]
+        found.append(start)
+    return found
+
+
+def test_crops_with_a_silent_source_are_drawn_again_and_no_other_crop_changes(tmp_path):
+    manifest = make_parts(tmp_path, {"a": (WHOLE, EARLY)})
+    assert manifest.silent == {}
+    starts = starts_of(manifest, Crops(manifest, segment=200, seed=3), range(1, 80))
+    first_draws = [int(np.random.default_rng((3, epoch, 0)).integers(801)) for epoch in range(1, 80)]
+    assert [new for new, old in zip(starts, first_draws) if old < 149] == [old for old in first_draws if old < 149]
+    assert max(starts) < 149 < np.mean(first_draws)
+    assert len(set(starts)) > 30
+    assert starts_of(manifest, Crops(manifest, segment=200, seed=3), range(40, 80)) == starts[39:]
+
+
+def test_silent_sources_stay_for_a_loss_that_takes_them(tmp_path):
+    manifest = make_parts(tmp_path, {"a": (WHOLE, EARLY)}, speakers={"a": ("x", "y")})
+    (whole, _), *_ = Crops(manifest, segment=10**6, seed=0).cut(1, [0])
+    crops, n_silent = Crops(manifest, segment=200, seed=3, keep_silent=True), 0
+    for epoch in range(1, 80):
+        start = int(np.random.default_rng((3, epoch, 0)).integers(801))  # the first draw, whatever is there
+        ((mixture, sources),) = crops.cut(epoch, [0])
+        np.testing.assert_array_equal(mixture, whole[start : start + 200])
+        n_silent += (np.ptp(sources[1]) == 0) == (start >= 150)
+    assert n_silent == 79
+    mixtures = DynamicMixtures(manifest, segment=200, seed=3, keep_silent=True)
+    made = [next(mixtures.cut(epoch, [0]))[1] for epoch in range(1, 30)]
+    assert any((np.ptp(sources, axis=1) == 0).any() for sources in made)
+
+
+def test_a_mixture_with_a_silent_source_gives_its_turn_to_another(tmp_path):
+    manifest = make_parts(tmp_path, {"a": (WHOLE, NOTHING), "b": (WHOLE, WHOLE), "c": (slice(0, 9), slice(900, 909))})
+    assert manifest.silent == {"a": (2,)}
+    crops = Crops(manifest, segment=200, seed=3)
+    examples = list(crops.cut(1, [0, 1, 2]))
+    assert all((np.ptp(sources, axis=1) > 0).all() for _, sources in examples)
+    assert len({mixture.tobytes() for mixture, _ in examples}) == 1  # each time b's, the only one that can be cut
+    for place in range(3):
+        ((mixture, _),) = crops.cut(1, [place])
+        np.testing.assert_array_equal(mixture, examples[place][0])
+
+
+def test_a_set_that_has_silence_alone_is_refused(tmp_path):
+    manifest = make_parts(tmp_path, {"a": (WHOLE, NOTHING), "b": (NOTHING, WHOLE)})
+    with pytest.raises(InputError, match=r"dump: 100 mixtures drawn at random have no segment in which every source"):
+        list(Crops(manifest, segment=200, seed=0).cut(1, [0]))
+
+
+def test_new_mixtures_have_no_silent_source(tmp_path):
+    parts = {f"m{i}": (WHOLE, EARLY) for i in range(4)} | {"m4": (WHOLE, NOTHING)}
+    speakers = {key: (f"{key}_1", f"{key}_2") for key in parts}
+    mixtures = DynamicMixtures(make_parts(tmp_path, parts, speakers=speakers), segment=200, seed=0)
+    made = [example for epoch in range(1, 13) for example in mixtures.cut(epoch, range(5))]
+    assert all((np.ptp(sources, axis=1) > 0).all() for _, sources in made)
+    again = [example for epoch in range(1, 13) for example in mixtures.cut(epoch, range(5))]
+    assert all(np.array_equal(one, other) for (one, _), (other, _) in zip(made, again))

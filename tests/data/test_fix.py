@@ -5,7 +5,7 @@ from tiny_experiment import files_of, make_data
 
 from mindaudio_ext.bin import fix_data_dir as command
 from mindaudio_ext.data.fix import fix_data_dir
-from mindaudio_ext.data.kaldi_dir import validate_data_dir
+from mindaudio_ext.data.validate_data_dir import validate_data_dir
 from mindaudio_ext.errors import InputError
 
 
@@ -65,6 +65,17 @@ def test_a_byte_order_mark_costs_no_mixture(folder):
     assert (folder / "wav.scp").read_bytes() == before["wav.scp"]
 
 
+def test_a_second_fix_leaves_the_copies_of_the_first(folder):
+    first = _lists(folder)["spk1.scp"]
+    (folder / "spk2.scp").write_text("".join((folder / "spk2.scp").read_text().splitlines(keepends=True)[:3]))
+    fix_data_dir(folder)
+    second = _lists(folder)["spk1.scp"]
+    (folder / "spk2.scp").write_text("".join((folder / "spk2.scp").read_text().splitlines(keepends=True)[:2]))
+    fix_data_dir(folder)
+    assert (folder / ".backup" / "spk1.scp").read_bytes() == first
+    assert (folder / ".backup" / "spk1.scp.2").read_bytes() == second
+
+
 def test_a_killed_one_is_gone_on_with(folder, monkeypatch):
     """What was changed before the kill is not backed up again over what it was."""
     from mindaudio_ext.data import fix
@@ -96,3 +107,16 @@ def test_it_takes_a_data_directory(folder, tmp_path):
     assert files_of(folder) == before
     with pytest.raises(InputError, match=r"nowhere/wav\.scp: no such file"):
         fix_data_dir(tmp_path / "nowhere")
+
+
+def test_recordings_that_no_segment_is_of_are_left_out(folder):
+    values = {scp: scp.read_text().splitlines() for scp in folder.glob("*.scp")}
+    for scp, lines in values.items():
+        scp.write_text("".join(f"r{line}\n" for line in lines))
+    (folder / "segments").write_text("d rd 0 -1\nc x 0 -1\nb rb 0 -1\na ra 0 -1\n")
+    (folder / "utt2spk").write_text("d d\nb b\nc c\n")
+    fixed = fix_data_dir(folder)
+    assert (fixed.kept, fixed.total) == (2, 4)
+    assert (folder / "segments").read_text() == "b rb 0 -1\nd rd 0 -1\n"
+    assert [line.split()[0] for line in (folder / "spk2.scp").read_text().splitlines()] == ["rb", "rd"]
+    assert validate_data_dir(folder).num_utts == 2

@@ -1,11 +1,22 @@
 """Data directories: what is valid, and that every fault is named."""
 
+import os
+import re
+import shutil
+
 import numpy as np
 import pytest
+import soundfile
 from scp_forms import to_archives, to_pipes
 
-from mindaudio_ext.data.audio import write_wav
-from mindaudio_ext.data.kaldi_dir import read_data_dir, read_mixture, shared_speakers, validate_data_dir, write_data_dir
+from mindaudio_ext.data import audio
+from mindaudio_ext.data.audio import read_audio, write_wav
+from mindaudio_ext.data.check_data import check_data_dir
+from mindaudio_ext.data.fix import fix_data_dir
+from mindaudio_ext.data.kaldi_dir import Entry, read_data_dir
+from mindaudio_ext.data.kaldi_dir_writer import write_data_dir
+from mindaudio_ext.data.mindrecord_writer import dump
+from mindaudio_ext.data.validate_data_dir import read_mixture, shared_speakers, validate_data_dir
 from mindaudio_ext.errors import InputError
 
 LENGTHS = {"b": 900, "a": 800}
@@ -88,6 +99,7 @@ def test_more_than_that_is_refused(data_dir, name, steps):
         ("utt2num_samples", "a 800\nb 900\nc 1\n", r"utt2num_samples: has a line for c"),
         ("utt2num_samples", "a 800\nb 901\n", r"utt2num_samples: b: says 901 samples; the mixture has 900"),
         ("utt2num_samples", "a 800\nb many\n", r"b: 'many' is not a number of samples"),
+        ("utt2num_samples", f"a 800\nb {5000 * '1'}\n", r"b: '1+' is not a number of samples"),
         ("utt2num_samples", "b 900\na 800\n", r"utt2num_samples:2: a comes after b"),
         ("utt2num_samples", "a 800\na 800\nb 900\n", r"utt2num_samples:2: the key a is there twice"),
         ("wav.scp", "a\nb x.wav\n", r"wav\.scp:1: 'a' is not"),
@@ -129,6 +141,162 @@ def test_pipes_and_archives_are_as_good_as_paths(data_dir, change):
         np.testing.assert_array_equal(read_mixture(entry)[0], before[0])
         np.testing.assert_array_equal(read_mixture(entry)[1], before[1])
     assert validate_data_dir(data_dir, nj=2, allow_pipes=True).num_utts == 2
+
+
+def test_missing_numbers_of_samples_are_counted_and_written(data_dir):
+    (data_dir / "utt2num_samples").unlink()
+    assert read_data_dir(data_dir).num_samples == LENGTHS
+    assert (data_dir / "utt2num_samples").read_text() == "a 800\nb 900\n"
+
+
+def test_numbers_of_samples_of_pipes_and_archives_are_counted(data_dir):
+    to_archives(data_dir)
+    (data_dir / "utt2num_samples").unlink()
+    assert read_data_dir(data_dir).num_samples == LENGTHS
+
+
+def test_no_command_is_run_to_count_samples_unless_allowed(data_dir):
+    to_pipes(data_dir)
+    (data_dir / "utt2num_samples").unlink()
+    with pytest.raises(InputError, match="is a command"):
+        read_data_dir(data_dir)
+    assert not (data_dir / "utt2num_samples").exists()
+    assert read_data_dir(data_dir, allow_pipes=True).num_samples == LENGTHS
+
+
+def test_they_are_counted_where_nothing_can_be_written(data_dir, monkeypatch):
+    (data_dir / "utt2num_samples").unlink()
+
+    def refuse(path, text):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("mindaudio_ext.data.kaldi_dir.write_text", refuse)
+    assert read_data_dir(data_dir).num_samples == LENGTHS
+    assert not (data_dir / "utt2num_samples").exists()
+
+
+def test_a_file_that_cannot_be_read_is_named_when_its_samples_are_counted(data_dir):
+    (data_dir / "utt2num_samples").unlink()
+    (data_dir.parent / "wav" / "mix" / "b.wav").write_bytes(b"")
+    with pytest.raises(InputError, match=r"wav\.scp: b: .*b\.wav: is empty"):
+        read_data_dir(data_dir)
+    assert not (data_dir / "utt2num_samples").exists()
+
+
+def _join(data_dir, segments):
+    """Joins the signals to one recording of 1700 samples, r, of which the mixtures are segments."""
+    import soundfile
+
+    for file, name in {"wav": "mix", "spk1": "s1", "spk2": "s2", "noise1": "noise"}.items():
+        parts = [soundfile.read(data_dir.parent / "wav" / name / f"{key}.wav", dtype="int16")[0] for key in "ab"]
+        write_wav(data_dir.parent / "wav" / f"{name}.wav", np.concatenate(parts), 8000)
+        (data_dir / f"{file}.scp").write_text(f"r {data_dir.parent}/wav/{name}.wav\n")
+    (data_dir / "segments").write_text(segments)
+
+
+@pytest.mark.parametrize("segments", [
+    "a r 0 0.1\nb r 0.1 -1\n", "a r 0.0 0.10001\nb r 0.1 0.2125\n", "a r 0 0.1\nb r 1e-1 0.7\n",
+])  # fmt: skip
+@pytest.mark.parametrize("change", [None, to_pipes, to_archives])
+def test_segments_are_parts_of_recordings(data_dir, segments, change):
+    expected = [read_mixture(entry) for entry in read_data_dir(data_dir).entries()]
+    _join(data_dir, segments)
+    (data_dir / "utt2num_samples").unlink()
+    if change:
+        change(data_dir)
+    data = read_data_dir(data_dir, allow_pipes=True)
+    assert data.num_samples == LENGTHS
+    for entry, before in zip(data.entries(), expected):
+        np.testing.assert_array_equal(read_mixture(entry)[0], before[0])
+        np.testing.assert_array_equal(read_mixture(entry)[1], before[1])
+    assert validate_data_dir(data_dir, nj=2, allow_pipes=True).num_utts == 2
+
+
+@pytest.mark.parametrize(("segments", "says"), [
+    ("a r 0 0.1\nb r 0.1\n", "segments: b: 'r 0.1' is not '<recording> <start> <end>'"),
+    ("a r 0 0.1\nb r 0.1 0.2 1\n", "segments: b: 'r 0.1 0.2 1' is not '<recording> <start> <end>'"),
+    ("a r 0 0.1\nb r 0.1 end\n", "segments: b: 'r 0.1 end' is not"),
+    ("a r 0 0.1\nb r 0.2 0.1\n", "segments: b: from 0.2 to 0.1 s is no part of a recording"),
+    ("a r 0 0.1\nb r nan 0.1\n", "segments: b: from nan to 0.1 s is no part"),
+    ("a r 0 0.1\nb r 1e308 -1\n", r"segments: b: from 1e308 to -1 s is no part"),
+    ("a r 0 0.1\nb r 0 1e308\n", r"segments: b: from 0 to 1e308 s is no part"),
+    ("a r 0 0.1\nb x 0.1 0.2\n", "wav.scp: has no line for the recording x, which b in segments is part of"),
+    ("a r 0 0.1\nc r 0.1 0.2\n", "utt2num_samples: has no line for c, which is in segments"),
+    ("a r 0 0.1\nb r 0.1 0.72\n", "wav.scp: b: its segment of 0.1 to 0.72 s is not in the recording of 0.21 s"),
+    ("a r 0 0.1\nb r 0.3 -1\n", "wav.scp: b: its segment of 0.3 to -1.0 s is not in the recording of 0.21 s"),
+    ("a r 0 0.1\nb r 0.1 0.2\n", "utt2num_samples: b: says 900 samples; the mixture has 800"),
+])  # fmt: skip
+def test_segments_that_are_wrong_are_named(data_dir, segments, says):
+    _join(data_dir, segments)
+    with pytest.raises(InputError, match=re.escape(says)):
+        validate_data_dir(data_dir)
+
+
+def test_a_recording_of_many_segments_is_read_once(data_dir, monkeypatch):
+    _join(data_dir, "a r 0 0.1\nb r 0.1 -1\n")
+    read = []
+    monkeypatch.setattr(audio, "read_audio", lambda path, **options: read.append(path) or read_audio(path, **options))
+    validate_data_dir(data_dir)
+    assert len(read) == 4
+    write_wav(data_dir.parent / "wav" / "mix.wav", np.zeros(1701, np.int16), 8000)
+    with pytest.raises(InputError, match="do not add up"):
+        validate_data_dir(data_dir)
+
+
+def test_the_file_of_counted_samples_may_come_after_the_dump(data_dir, monkeypatch):
+    text = (data_dir / "utt2num_samples").read_bytes()
+    (data_dir / "utt2num_samples").unlink()
+
+    def refuse(path, text):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mindaudio_ext.data.kaldi_dir.write_text", refuse)
+        manifest, written = dump(data_dir, data_dir.parent / "dump")
+    assert written
+    assert not (data_dir / "utt2num_samples").exists()
+    assert dump(data_dir, data_dir.parent / "dump") == (manifest, False)
+    assert (data_dir / "utt2num_samples").read_bytes() == text
+
+
+def test_what_a_user_adds_to_the_directory_keeps_the_dump(data_dir):
+    manifest, _ = dump(data_dir, data_dir.parent / "dump")
+    after = (data_dir.parent / "dump" / "manifest.json").stat().st_mtime_ns + 1
+    for name in ("text", "notes.txt", ".lock.x"):
+        (data_dir / name).write_text("a hello\n")
+        os.utime(data_dir / name, ns=(after, after))
+    assert dump(data_dir, data_dir.parent / "dump") == (manifest, False)
+    os.utime(data_dir / "spk2.scp", ns=(after, after))
+    assert dump(data_dir, data_dir.parent / "dump")[1]
+
+
+def test_other_segments_are_dumped_anew(data_dir):
+    _join(data_dir, "a r 0 0.1\nb r 0.1 -1\n")
+    assert dump(data_dir, data_dir.parent / "dump")[1]
+    assert not dump(data_dir, data_dir.parent / "dump")[1]
+    manifest = data_dir.parent / "dump" / "manifest.json"
+    (data_dir / "segments").write_text("a r 0.01 0.11\nb r 0.1 -1\n")
+    os.utime(data_dir / "segments", ns=(0, manifest.stat().st_mtime_ns - 1))
+    assert dump(data_dir, data_dir.parent / "dump")[1]
+
+
+@pytest.mark.parametrize(("name", "file"), [("mix", "wav.scp"), ("s2", "spk2.scp"), ("noise", "noise1.scp")])
+def test_a_signal_above_full_scale_is_named_with_its_peak(data_dir, name, file):
+    import soundfile
+
+    path = data_dir.parent / "wav" / name / "b.wav"
+    samples = soundfile.read(path)[0]
+    samples[17] = -1.75
+    soundfile.write(path, samples, 8000, subtype="FLOAT")
+    says = rf"{file}: b: has a peak of 1\.75 times full scale, which 16 bits would clip"
+    with pytest.raises(InputError, match=says):
+        validate_data_dir(data_dir)
+    with pytest.raises(InputError, match=says):
+        dump(data_dir, data_dir.parent / "dump")
+    assert any("peak of 1.75" in fault for fault in check_data_dir(data_dir).faults)
+    samples[17] = -1.0
+    soundfile.write(path, samples, 8000, subtype="FLOAT")
+    assert read_data_dir(data_dir).entries()[1].read(file)[0].min() == -1.0
 
 
 def test_a_mixture_may_clip_where_the_sum_would(data_dir):
@@ -176,6 +344,7 @@ def test_replacing_keeps_nothing_of_the_old(data_dir):
     only = {"a": data.mixtures["a"]}
     write_data_dir(data_dir, mixtures=only, sources=[only], num_samples={"a": 800})
     assert sorted(path.name for path in data_dir.iterdir()) == [
+        ".made.json",
         "spk1.scp",
         "spk2utt",
         "utt2num_samples",
@@ -185,9 +354,89 @@ def test_replacing_keeps_nothing_of_the_old(data_dir):
     assert {path.name for path in data_dir.parent.iterdir()} == {"data", "wav"}
 
 
+def _write_again(data_dir, **changes):
+    """Makes a directory of the same signals again, as the same command would."""
+    data = read_data_dir(data_dir)
+    values = {"mixtures": data.mixtures, "sources": data.sources, "noise": data.noise, "num_samples": data.num_samples}
+    write_data_dir(data_dir, **{**values, "src2spk": data.src2spk, "spk2gender": data.spk2gender, **changes})
+
+
+def test_what_a_user_adds_stays_and_the_same_again_is_no_mistake(data_dir):
+    (data_dir / "text").write_text("a HELLO\nb WORLD\n")
+    before = {path.name: path.stat().st_mtime_ns for path in data_dir.iterdir()}
+    _write_again(data_dir)
+    assert {path.name: path.stat().st_mtime_ns for path in data_dir.iterdir()} == before
+    with pytest.raises(
+        InputError, match=r"data/text: was not made with .*/data, which would be replaced; move it away"
+    ):
+        _write_again(data_dir, noise=None)
+    assert {path.name: path.stat().st_mtime_ns for path in data_dir.iterdir()} == before
+
+
+def test_what_fix_data_dir_changed_stays(data_dir):
+    whole = read_data_dir(data_dir)
+    (data_dir / "spk1.scp").write_text("".join(f"b {whole.sources[0]['b']}\n"))
+    fix_data_dir(data_dir)
+    before = {path: path.read_bytes() for path in data_dir.rglob("*") if path.is_file()}
+    again = {"mixtures": whole.mixtures, "sources": whole.sources, "num_samples": LENGTHS}
+    with pytest.raises(InputError, match=r"data/\.backup: was not made with"):
+        write_data_dir(data_dir, **again)
+    assert {path: path.read_bytes() for path in data_dir.rglob("*") if path.is_file()} == before
+    shutil.rmtree(data_dir / ".backup")
+    with pytest.raises(InputError, match=r"data/[a-z0-9.]+: was changed after it was made; move or remove"):
+        write_data_dir(data_dir, **again)
+
+
+def test_a_directory_made_by_hand_is_not_replaced_but_the_same_is_none_the_worse(data_dir):
+    (data_dir / ".made.json").unlink()
+    (data_dir / "text").write_text("mine\n")
+    _write_again(data_dir)
+    assert not (data_dir / ".made.json").exists()
+    with pytest.raises(InputError, match="data: is not known to be made by this command"):
+        _write_again(data_dir, noise=None)
+    assert (data_dir / "noise1.scp").is_file()
+
+
 def test_shared_speakers_are_counted(data_dir):
     (data_dir.parent / "other").mkdir()
     (data_dir.parent / "other" / "src2spk").write_text("x 2 9\ny 3 8\n")
     (data_dir.parent / "third").mkdir()
     (data_dir.parent / "third" / "src2spk").write_text("x 7 9\n")
     assert shared_speakers(data_dir) == {"other": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("windows.json", "{}"), (".mixtures.json", '{"a": 1}'), ("windows.json", "\xff")]
+)
+def test_a_folder_with_a_file_of_such_a_name_is_not_ours(tmp_path, name, text):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / name).write_text(text)
+    (folder / "wav.scp").write_text("mine\n")
+    with pytest.raises(InputError, match="is not known to be made by this command"):
+        write_data_dir(folder, num_samples={"a": 5}, mixtures={"a": "a.wav"})
+    assert (folder / "wav.scp").read_text() == "mine\n"
+
+
+def test_a_set_from_before_marks_gets_one_when_it_is_found_the_same(tmp_path):
+    folder = tmp_path / "set"
+    write_data_dir(folder, num_samples={"a": 5}, mixtures={"a": "a.wav"})
+    (folder / ".made.json").unlink()
+    write_data_dir(folder, num_samples={"a": 5}, mixtures={"a": "a.wav"})
+    write_data_dir(folder, num_samples={"a": 6}, mixtures={"a": "a.wav"})
+    assert (folder / "utt2num_samples").read_text() == "a 6\n"
+
+
+def test_what_is_above_full_scale_can_be_separated_but_not_dumped(tmp_path):
+    path = tmp_path / "loud.wav"
+    write_wav(path, np.zeros(100, np.int16), 8000)
+    soundfile.write(path, np.float32([0, 1.5, -0.5] * 100), 8000, subtype="FLOAT")
+    entry = Entry(tmp_path, "a", {"wav.scp": str(path)}, 300)
+    assert np.abs(entry.read("wav.scp", within_full_scale=False)[0]).max() == 1.5
+    with pytest.raises(InputError, match=r"wav\.scp: a: has a peak of 1\.5 times full scale"):
+        entry.read("wav.scp")
+
+
+def test_a_segment_of_many_decimals_is_one():
+    value = audio.part_of("x.wav", 0.00012345678901234567, 2.0)
+    assert audio._PART.search(value)

@@ -19,8 +19,9 @@ from scp_forms import to_archives, to_pipes
 
 from mindaudio_ext.bin import dump as command
 from mindaudio_ext.data.audio import write_wav
-from mindaudio_ext.data.kaldi_dir import write_data_dir
-from mindaudio_ext.data.mindrecord import _require_rows, check_mindrecord, decode_row, dump, read_manifest
+from mindaudio_ext.data.kaldi_dir_writer import write_data_dir
+from mindaudio_ext.data.mindrecord import check_mindrecord, decode_row, read_manifest
+from mindaudio_ext.data.mindrecord_writer import _require_rows, dump
 from mindaudio_ext.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,8 +149,10 @@ def test_bad_data_leave_the_old_dump_alone(tmp_path):
 
 def test_left_overs_of_a_killed_dump_are_removed(tmp_path):
     data, _ = _make(tmp_path)
-    (tmp_path / "dump" / ".tmp.train").mkdir(parents=True)
-    (tmp_path / "dump" / ".tmp.train" / "train.mindrecord").write_bytes(b"half")
+    begun = tmp_path / "dump" / ".tmp.train"
+    (begun / "new").mkdir(parents=True)
+    (begun / ".made.json").write_text('{"format": 1, "what": "unfinished folder", "files": {}}')
+    (begun / "new" / "train.mindrecord").write_bytes(b"half")
     dump(data, tmp_path / "dump" / "train")
     assert [path.name for path in (tmp_path / "dump").iterdir()] == ["train"]
     check_mindrecord(tmp_path / "dump" / "train")
@@ -158,15 +161,19 @@ def test_left_overs_of_a_killed_dump_are_removed(tmp_path):
 @pytest.mark.parametrize("new_is_there", [True, False])
 def test_a_dump_killed_while_it_took_its_name_is_kept(tmp_path, new_is_there):
     data, _ = _make(tmp_path)
-    out, old = tmp_path / "dump" / "train", tmp_path / "dump" / ".tmp.old.train"
+    out, begun = tmp_path / "dump" / "train", tmp_path / "dump" / ".tmp.train"
     first, _ = dump(data, out)
+    begun.mkdir()
+    (begun / ".made.json").write_text('{"format": 1, "what": "unfinished folder", "files": {}}')
     if new_is_there:
-        old.mkdir()
+        shutil.copytree(out, begun / "old")
     else:
-        out.rename(old)
+        out.rename(begun / "old")
     again, written = dump(data, out)
     assert not written
     assert asdict(again) == asdict(first)
+    os.utime(tmp_path / "wav" / "s1" / "c.wav")
+    assert dump(data, out)[1]
     assert [path.name for path in (tmp_path / "dump").iterdir()] == ["train"]
 
 
@@ -174,6 +181,8 @@ def test_a_dump_killed_while_it_took_its_name_is_kept(tmp_path, new_is_there):
     ("harm", "says"),
     [
         ("no manifest", r"manifest\.json: no such file; stage 1"),
+        ("no files", r"manifest\.json: is damaged \(its files are not files of this folder\)"),
+        ("a file elsewhere", r"manifest\.json: is damaged \(its files are not files of this folder\)"),
         ("half a manifest", r"manifest\.json: is damaged"),
         ("no file", r"train\.mindrecord: is missing"),
         ("no db", r"train\.mindrecord\.db: is missing"),
@@ -189,6 +198,10 @@ def test_damage_is_named(tmp_path, harm, says):
     whole = file.read_bytes()
     if harm == "no manifest":
         (out / "manifest.json").unlink()
+    elif harm in ("no files", "a file elsewhere"):
+        fields = json.loads((out / "manifest.json").read_text())
+        fields["files"] = [] if harm == "no files" else [{**fields["files"][0], "name": "../train.mindrecord"}]
+        (out / "manifest.json").write_text(json.dumps(fields))
     elif harm == "half a manifest":
         (out / "manifest.json").write_text((out / "manifest.json").read_text()[:200])
     elif harm == "no file":
@@ -202,6 +215,8 @@ def test_damage_is_named(tmp_path, harm, says):
         file.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
     with pytest.raises(InputError, match=says):
         check_mindrecord(out)
+    assert dump(data, out)[1]
+    check_mindrecord(out)
 
 
 def test_a_flipped_bit_in_a_row_is_seen(tmp_path):
@@ -263,13 +278,13 @@ def test_rows_are_read_back(tmp_path):
 
 @pytest.mark.needs("mounts")
 @pytest.mark.parametrize(
-    ("mount", "says"),
+    ("mount", "status", "says"),
     [
-        ("size=1m", r"train\.mindrecord: could not be written: .*; \d\.\d MB are free"),
-        ("ro", "Read-only file system: "),
+        ("size=1m", 1, r"train\.mindrecord: could not be written: .*; \d\.\d MB are free"),
+        ("ro", 2, "/dump: Read-only file system$"),
     ],
 )
-def test_a_full_disk_and_a_read_only_folder_get_one_line(tmp_path, mount, says):
+def test_a_full_disk_and_a_read_only_folder_get_one_line(tmp_path, mount, status, says):
     data, _ = _make(tmp_path)
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -282,7 +297,7 @@ def test_a_full_disk_and_a_read_only_folder_get_one_line(tmp_path, mount, says):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
     )
-    assert ended.returncode == 1
+    assert ended.returncode == status
     lines = [line for line in ended.stderr.splitlines() if not line.startswith("dump train: ")]
     assert len(lines) == 1
     assert re.search(f"^dump: error: .*{says}", lines[0])
@@ -319,7 +334,76 @@ def test_faults_of_the_data_are_named(tmp_path, fault, says, capsys):
         command.main(["--data", str(data), "--out", str(tmp_path / "dump" / "train"), "--nj", "2"])
     assert caught.value.code == 2
     assert re.search(says, capsys.readouterr().err.splitlines()[-1])
-    assert list((tmp_path / "dump").iterdir()) == []
+    assert not (tmp_path / "dump").exists()
+
+
+def _refused(capsys, *arguments):
+    """Runs the command, which must end with status 2; gives its line."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as status:
+        command.main([str(argument) for argument in arguments])
+    lines = capsys.readouterr().err.splitlines()
+    assert (status.value.code, len(lines)) == (2, 1), lines
+    return lines[0]
+
+
+@pytest.mark.parametrize("what", ["thesis", "corpus", "data directory", "its own data directory", "file", "pipe"])
+def test_what_stage_1_did_not_make_stays(tmp_path, capsys, what):
+    data, _ = _make(tmp_path)
+    _make(tmp_path / "other")
+    out = {
+        "thesis": tmp_path / "thesis",
+        "corpus": tmp_path / "wav",
+        "data directory": tmp_path / "other" / "train",
+        "its own data directory": data,
+        "file": tmp_path / "thesis" / "chapter.tex",
+        "pipe": tmp_path / "thesis" / "pipe",
+    }[what]
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
+    os.mkfifo(tmp_path / "thesis" / "pipe")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    says = _refused(capsys, "--data", data, "--out", out)
+    assert re.search(
+        "is a data directory, which a MindRecord directory does not replace"
+        if "directory" in what
+        else f"{out}: (is not known to be made by this command .* holds (chapter.tex|mix);|is there and is no folder;)",
+        says,
+    )
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert (tmp_path / "thesis" / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("name", ["../../esc", "a/b", "", ".", "a b"])
+def test_the_name_of_the_files_is_no_path(tmp_path, capsys, name):
+    data, _ = _make(tmp_path)
+    says = _refused(capsys, "--data", data, "--out", tmp_path / "dump" / "train", "--name", name)
+    plain = f"dump: error: --name: expected a plain name (letters, digits, . _ -), got '{name}'"
+    assert says == (plain if name else "dump: error: argument --name: must not be empty; --help lists the options")
+    assert not (tmp_path / "dump").exists()
+
+
+def test_a_users_file_in_a_dump_stays(tmp_path, capsys):
+    data, _ = _make(tmp_path)
+    out = tmp_path / "dump" / "train"
+    dump(data, out)
+    (out / "notes.txt").write_text("mine")
+    assert not dump(data, out)[1]
+    os.utime(tmp_path / "wav" / "s1" / "c.wav")
+    assert "train/notes.txt: was not made with" in _refused(capsys, "--data", data, "--out", out)
+    assert (out / "notes.txt").read_text() == "mine"
+    check_mindrecord(out)
+
+
+def test_a_dump_from_before_there_were_marks_is_replaced(tmp_path):
+    data, _ = _make(tmp_path)
+    out = tmp_path / "dump" / "train"
+    dump(data, out)
+    (out / ".made.json").unlink()
+    assert not dump(data, out)[1]
+    os.utime(tmp_path / "wav" / "s1" / "c.wav")
+    assert dump(data, out)[1]
+    assert (out / ".made.json").is_file()
 
 
 @pytest.mark.slow
@@ -346,3 +430,14 @@ def test_killed_at_random_moments_it_ends_with_the_same_files(tmp_path):
     subprocess.run([*command, str(out)], check=True, env=environment, capture_output=True)
     assert _bytes(out) == _bytes(tmp_path / "whole" / "train")
     assert [path.name for path in out.parent.iterdir()] == ["train"]
+
+
+@pytest.mark.parametrize("content", ['{"files": [{"name": "thesis.tex"}]}', "[]", "no json"])
+def test_a_folder_with_a_manifest_of_something_else_is_not_replaced(tmp_path, content):
+    out = tmp_path / "thesis"
+    out.mkdir()
+    (out / "thesis.tex").write_text("mine")
+    (out / "manifest.json").write_text(content)
+    with pytest.raises(InputError, match="is not known to be made by this command"):
+        dump(_make(tmp_path)[0], out)
+    assert (out / "thesis.tex").read_text() == "mine"

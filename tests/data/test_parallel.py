@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from mindaudio_ext import log
 from mindaudio_ext.data.parallel import parallel_map, worker_number
 from mindaudio_ext.errors import InputError
 
@@ -36,6 +37,7 @@ def test_fresh_processes_are_all_different():
 
 
 def test_progress_is_rare_without_a_terminal(capsys):
+    log.to_stderr()
     list(parallel_map(_square, [1] * 200, nj=1, title="squares"))
     assert capsys.readouterr().err.splitlines() == [f"squares: {n} of 200" for n in (50, 100, 150, 200)]
 

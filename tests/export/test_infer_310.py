@@ -2,55 +2,27 @@
 
 import csv
 import dataclasses
-import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
 import soundfile
 from test_runner_310 import STUB, run_program
-from tiny_experiment import RATE, files_of, make_data, make_experiment, make_librimix_set
+from tiny_experiment import files_of, make_data, make_experiment, make_kit, make_librimix_set
 
 from mindaudio_ext.bin.export import main as export
 from mindaudio_ext.bin.infer_310 import main
-from mindaudio_ext.config import read_resolved
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.export import backends
-from mindaudio_ext.export.bins import Layout, Utterance, read_bin, read_list, write_list
-from mindaudio_ext.export.chunks import join, split
-from mindaudio_ext.export.kit import PROGRAMS, find_graph, read_kit, write_programs
+from mindaudio_ext.export import backends, lite
+from mindaudio_ext.export.io_lists import ChunkedUtterance, Layout, read_bin, read_list, write_list
+from mindaudio_ext.export.kit import PROGRAMS, KitGraph, find_graph, read_kit, write_programs
+from mindaudio_ext.export.kit_chunks import join, split_mixture
 
 LENGTHS = {"a": 1500, "b": 2000, "c": 5003}  # chunks of 2000: 1, 1, 5
-
-
-def make_kit(folder, *, lengths=("0.25s",)):
-    """Makes a kit of graphs for the stand-in of MindSpore Lite, batches of 4."""
-    values = json.loads(json.dumps(dataclasses.asdict(read_resolved(folder / "tiny" / "config.yaml"))))
-    kit = folder / "tiny" / "export"
-    graphs = []
-    for length in lengths:
-        samples = round(float(length[:-1]) * RATE)
-        for role in ("host", "ascend"):
-            path = kit / f"tiny_{length}_{role}.mindir"
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(f"4 {samples} 2")
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            graphs.append({"file": path.name, "role": role, "batch": 4, "samples": samples, "sha256": digest})
-    checkpoint = folder / "tiny" / "checkpoints" / "best.ckpt"
-    manifest = {
-        "format": 1,
-        "config": values,
-        "checkpoint": "checkpoints/best.ckpt",
-        "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-        "scores": {"test": {"utterances": 3, "si_snri": 1.234}},
-        "graphs": graphs,
-    }
-    (kit / "manifest.json").write_text(json.dumps(manifest))
-    write_programs(kit)
-    return kit
 
 
 @pytest.fixture
@@ -58,7 +30,7 @@ def folder(tmp_path):
     folder = tmp_path / "a folder é"
     make_experiment(folder / "tiny")
     make_data(folder / "test", LENGTHS)
-    make_kit(folder)
+    make_kit(folder / "tiny")
     return folder
 
 
@@ -80,7 +52,7 @@ def fake_backend(monkeypatch):
     """Estimates c = (c + 1) x of every chunk x, by the name `host`; gives the shapes of the batches."""
     shapes = []
 
-    def load(kit, graph, mindir, device_id):
+    def load(kit, graph, mindir):
         def run(chunks):
             shapes.append(chunks.shape)
             return np.stack([chunks, 2 * chunks], axis=1)
@@ -168,12 +140,13 @@ def test_a_librimix_folder_is_a_test_set_too(folder, fake_backend, capsys):
 
 def test_the_checkpoint_over_the_same_chunks(folder, capsys):
     """What the kit gives is what Separator gives, chunk by chunk."""
-    from mindaudio_ext.decode.separate import Separator, limit_peak
+    from mindaudio_ext.inference.level import limit_peak
+    from mindaudio_ext.inference.separator import Separator
 
     infer_310(folder, "--backend", "checkpoint")
     separator = Separator.from_expdir(folder / "tiny")
     mixture = soundfile.read(folder / "test/wav/c_wav.scp.wav", dtype="float32")[0]
-    estimates = np.stack([separator.estimate(chunk) for chunk in split(mixture, 2000)])
+    estimates = np.stack([separator.estimate(chunk) for chunk in split_mixture(mixture, 2000)])
     made = folder / "tiny/export/infer_test/checkpoint"
     np.testing.assert_array_equal(read_bin(made / "outputs/000002.bin", "float32", (5, 2, 2000)), estimates)
     expected = limit_peak(join(estimates, mixture))
@@ -226,56 +199,102 @@ def test_the_command_builds_and_runs_the_program(folder, tmp_path):
     result = run_program(*words, LITE_HOME=str(tmp_path))
     assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
     assert "must be the folder of MindSpore Lite's package" in result.stderr
+    wheel = tmp_path / "mindspore_lite"  # the folders and the library's name as in the Python wheel
+    (wheel / "lib").mkdir(parents=True)
+    (wheel / "include").symlink_to(STUB / "include")
+    (wheel / "lib" / "libmindspore-extendrt_python.so").symlink_to(library)
+    words = (
+        "bash",
+        kit / "run_infer_310.sh",
+        kit / "tiny_0.25s_ascend.mindir",
+        folder / "test",
+        "n",
+        "--device",
+        "cpu",
+    )
+    result = run_program(*words, LITE_HOME=str(wheel))
+    assert result.returncode == 0, result.stderr
+    assert "tiny_0.25s_ascend.mindir by lite on cpu" in result.stdout
+    assert "device: CPU" in (kit / "infer_test" / "lite_cpu" / "RESULTS.md").read_text()
 
 
-class FakeLite(types.ModuleType):
-    """MindSpore Lite's Python package as far as the kit uses it, with a graph (c + 1) x behind it."""
+FAKE_LITE = """
+import types
+import numpy as np
 
-    class ModelType:
-        MINDIR = 0
+class ModelType:
+    MINDIR = 0
 
-    class Context:
-        def __init__(self):
-            self.target = []
-            self.ascend = types.SimpleNamespace(device_id=None)
+class Context:
+    def __init__(self):
+        self.target, self.ascend = [], types.SimpleNamespace(device_id=None)
 
-    class Tensor:
-        def set_data_from_numpy(self, values):
-            self.values = values
+class Tensor:
+    shape = [4, 2000]
+    def set_data_from_numpy(self, values):
+        self.values = values
+    def get_data_to_numpy(self):
+        return self.values
 
-        def get_data_to_numpy(self):
-            return self.values
-
-    class Model:
-        def build_from_file(self, path, model_type, context):
-            assert (model_type, context.target) == (0, ["ascend"])
-            if context.ascend.device_id == 7:
-                raise RuntimeError("no such card")
-            self.card, self.input = context.ascend.device_id, FakeLite.Tensor()
-
-        def get_inputs(self):
-            return [self.input]
-
-        def predict(self, inputs):
-            if self.card == 5:
-                raise RuntimeError("does not answer")
-            output = FakeLite.Tensor()
-            output.set_data_from_numpy(np.stack([inputs[0].values, 2 * inputs[0].values], axis=1))
-            return [output]
+class Model:
+    def build_from_file(self, path, model_type, context):
+        assert (model_type, context.target) == (0, ["ascend"])
+        if context.ascend.device_id == 7:
+            raise RuntimeError("no such card")
+        self.card, self.input = context.ascend.device_id, Tensor()
+    def get_inputs(self):
+        return [self.input]
+    def predict(self, inputs):
+        if self.card == 5:
+            raise RuntimeError("does not answer")
+        output = Tensor()
+        output.set_data_from_numpy(np.stack([inputs[0].values, 2 * inputs[0].values], axis=1))
+        return [output]
+"""
+"""MindSpore Lite's Python package as far as the kit uses it, with a graph (c + 1) x behind it."""
 
 
 def test_the_python_package_of_lite(folder, monkeypatch, capsys):
+    """In the Python of LITE_PYTHON; a module beside the runner takes the package's place."""
+    monkeypatch.setenv("LITE_PYTHON", sys.executable)
     assert "mindspore_lite cannot be imported" in refused(capsys, folder, "--backend", "lite_python")
-    monkeypatch.setitem(sys.modules, "mindspore_lite", FakeLite("mindspore_lite"))
+    (folder / "tiny/export/runner/mindspore_lite.py").write_text(FAKE_LITE)
     infer_310(folder, "--backend", "lite_python", "--device_id", 2)
     assert capsys.readouterr().out.endswith("Average SISNR improvement: 0.00\n")
-    for card, message in ((7, "cannot be built for card 7: no such card"), (5, "card 5 failed: does not answer")):
+    for card, message in ((7, "infer_310: no such card"), (5, "infer_310: does not answer")):
         assert message in refused(capsys, folder, "--backend", "lite_python", "--device_id", card, status=1)
-    assert not (folder / "tiny/export/infer_test/lite_python/outputs/outputs.txt").exists()
+    outputs = folder / "tiny/export/infer_test/lite_python/outputs"
+    assert not (outputs / "outputs.txt").exists()
+    inputs = outputs.parents[1] / "inputs_2000"
+    (inputs / "000001.bin").write_bytes(bytes(5))
+    assert "000001.bin of b: has 5 bytes; 8000 are expected" in refused(capsys, folder, "n", "--backend", "lite_python")
+    monkeypatch.setenv("LITE_PYTHON", str(folder / "python3.7"))
+    assert "which is not installed" in refused(capsys, folder, "n", "--backend", "lite_python")
+
+
+def test_what_lite_logs_before_it_fails_is_part_of_the_line():
+    log = """
+[ERROR] CORE(1,7f,infer_310):2026-01-01-00:00:00.0 [mindspore/core/log_adapter.cc:392] operator^] null exception handler
+[ERROR] ME(1,7f,infer_310):2026-01-01-00:00:00.1 [mindspore/lite/model.cc:100] Build] Catch exception: only version: 1
+
+- C++ Call Stack: (For framework developers)
+[ERROR] ME(1,7f,infer_310):2026-01-01-00:00:00.2 [mindspore/lite/model_impl.cc:190] BuildImpl] compile failed.
+infer_310: error: building x.mindir failed: Common error code.
+"""
+    message = (
+        "building x.mindir failed: Common error code. MindSpore Lite: Catch exception: only version: 1; compile failed."
+    )
+    assert lite._message(log) == message
+    assert lite._message("infer_310: error: x: no such model\n") == "x: no such model"
+    assert lite._message("Killed\n") == "Killed"
 
 
 def test_a_batch_takes_chunks_of_several_utterances(tmp_path):
-    utterances = [Utterance("a", "a.bin", 9, 3), Utterance("b", "b.bin", 3, 1), Utterance("c", "c.bin", 3, 1)]
+    utterances = [
+        ChunkedUtterance("a", "a.bin", 9, 3),
+        ChunkedUtterance("b", "b.bin", 3, 1),
+        ChunkedUtterance("c", "c.bin", 3, 1),
+    ]
     for each, first in zip(utterances, (0, 3, 4)):
         np.arange(3 * first, 3 * (first + each.chunks), dtype="<f4").tofile(tmp_path / each.file)
     given = []
@@ -293,20 +312,26 @@ def test_a_batch_takes_chunks_of_several_utterances(tmp_path):
 
 
 def test_which_graph_a_file_is(folder):
-    make_kit(folder, lengths=("0.25s", "0.5s"))
+    make_kit(folder / "tiny", lengths=("0.25s", "0.5s"))
     kit = read_kit(folder / "tiny" / "export")
     assert find_graph(kit, kit.folder / "tiny_0.5s_host.mindir").samples == 4000
     for name in ("tiny_0.5s_ascend_310P.mindir", "other.mindir"):
         (kit.folder / name).write_text("4 4000 2")
     assert find_graph(kit, kit.folder / "tiny_0.5s_ascend_310P.mindir").samples == 4000
-    with pytest.raises(InputError, match="whose conversion is it"):
+    graphs = [*kit.graphs, KitGraph("tiny_0.5s.onnx", "onnx", 4, 4000, "")]
+    both = dataclasses.replace(kit, graphs=tuple(graphs))
+    (kit.folder / "tiny_0.5s_cpu.mindir").write_text("4 4000 2")
+    assert find_graph(both, kit.folder / "tiny_0.5s_cpu.mindir").role == "onnx"
+    assert find_graph(both, kit.folder / "tiny_0.5s_ascend_310P.mindir").role == "ascend"
+    with pytest.raises(InputError, match="cannot tell which exported graph this was converted from"):
         find_graph(kit, kit.folder / "other.mindir")
     (kit.folder / "tiny_0.5s_host.mindir").write_text("4 4000 3")
     with pytest.raises(InputError, match=r"is not the graph that .* describes"):
         find_graph(kit, kit.folder / "tiny_0.5s_host.mindir")
 
 
-def test_wrong_use_is_one_line(folder, capsys):
+def test_wrong_use_is_one_line(folder, capsys, monkeypatch):
+    monkeypatch.setenv("LITE_HOME", str(folder))
     (folder / "empty").mkdir()
     for options, named, message in (
         (("y",), {"graph": "x.mindir"}, "x.mindir: no such MindIR; the kit has tiny_0.25s_host.mindir"),
@@ -315,11 +340,12 @@ def test_wrong_use_is_one_line(folder, capsys):
         (("y", "too many"), {}, "unexpected argument 'too many'"),
         (("--test", "x"), {}, "--test is given twice"),
         (("--backend", "gpu"), {}, "invalid choice"),
-        (("--nj", "0"), {}, "--nj must be at least 1"),
+        (("--nj", "0"), {}, "--nj: must be a whole number of 1 to 1024"),
         (("--back", "host"), {}, "unrecognized arguments"),
-        ((), {}, "LITE_HOME"),
+        ((), {}, "LITE_HOME ('"),
         (("--backend", "host"), {}, "is for ascend; this backend takes the graph for host"),
-        ((), {"graph": "tiny_0.25s_host.mindir"}, "is for host; this backend takes the graph for ascend"),
+        ((), {"graph": "tiny_0.25s_host.mindir"}, "MindSpore Lite takes the graph for ascend, or what it"),
+        (("--backend", "host", "--device", "cpu"), {}, "--device cpu: is of lite and lite_python"),
         (("--backend", "numpy"), {"graph": "tiny_0.25s_host.mindir"}, "is for host; this backend takes"),
     ):
         assert message in refused(capsys, folder, *options, **named)
@@ -340,12 +366,56 @@ def test_inputs_of_another_length_are_refused(folder, fake_backend, capsys):
         assert f"inputs.txt:1: '{line}' is not" in refused(capsys, folder, "n", "--backend", "host")
 
 
+@pytest.mark.parametrize("of_the_user", ["inputs_2000/000000.bin.txt", "host/thesis.tex", "data/test/wav.scp"])
+def test_a_users_folder_stays(folder, fake_backend, capsys, of_the_user):
+    mine = folder / "out" / of_the_user
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    make_librimix_set(folder / "min" / "test", lengths={"1-2_3-4": 3000})
+    says = refused(capsys, folder, "--backend", "host", "--out", folder / "out", test="min/test")
+    assert "is not known to be made by this command" in says
+    assert mine.name in says
+    assert mine.read_text() == "mine"
+
+
+def test_results_from_before_there_were_marks_are_made_again(folder, fake_backend, capsys):
+    infer_310(folder, "--backend", "host")
+    made = folder / "tiny" / "export" / "infer_test"
+    for mark in (made / "inputs_2000" / ".made.json", made / "host" / ".made.json"):
+        mark.unlink()
+    infer_310(folder, "--backend", "host")
+    assert (made / "host" / ".made.json").is_file()
+
+
+def test_what_a_user_changed_in_the_kit_is_kept_beside_it(folder):
+    kit = folder / "tiny" / "export"
+    write_programs(kit)
+    assert not list(kit.rglob(".backup"))
+    for text in ("mine", "mine", "mine too"):
+        (kit / "runner" / "infer_310.cc").write_text(text)
+        write_programs(kit)
+    assert (kit / "runner" / "infer_310.cc").read_bytes() == (PROGRAMS / "runner" / "infer_310.cc").read_bytes()
+    assert files_of(kit / "runner" / ".backup") == {"infer_310.cc": b"mine", "infer_310.cc.2": b"mine too"}
+    assert os.access(kit / "run_infer_310.sh", os.X_OK)
+
+
+def test_what_pip_compiled_is_not_copied_into_the_kit(folder, monkeypatch):
+    programs = shutil.copytree(PROGRAMS, folder / "installed")
+    (programs / "runner" / "__pycache__").mkdir(exist_ok=True)
+    (programs / "runner" / "__pycache__" / "infer_310.cpython-311.pyc").write_bytes(b"\xa7\r\r\n")
+    monkeypatch.setattr("mindaudio_ext.export.kit.PROGRAMS", programs)
+    write_programs(folder / "tiny" / "export")
+    assert not list((folder / "tiny" / "export").rglob("__pycache__"))
+
+
 def test_the_kit_has_the_programs_and_they_are_executable(folder):
     kit = folder / "tiny" / "export"
-    programs = ("runner/infer_310.cc", "runner/CMakeLists.txt", "converter.cfg", "run_infer_310.sh")
-    assert {str(path.relative_to(PROGRAMS)) for path in PROGRAMS.rglob("*") if path.is_file()} == set(programs)
+    sources = ("CMakeLists.txt", "convert.py", "infer_310.cc", "infer_310.py")
+    programs = (*(f"runner/{name}" for name in sources), "converter.cfg", "run_infer_310.sh")
+    sources = (path for path in PROGRAMS.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+    assert {str(path.relative_to(PROGRAMS)) for path in sources} == set(programs)
     for name in programs[:-1]:
         assert (kit / name).read_bytes() == (PROGRAMS / name).read_bytes()
     result = subprocess.run([kit / "run_infer_310.sh", "--help"], capture_output=True, text=True, check=True)
     assert "MINDIR_PATH" in result.stdout
-    assert "--kit" not in result.stdout
+    assert "which run_infer_310.sh gives" in result.stdout  # of --kit

@@ -5,7 +5,8 @@ import pytest
 from test_graph import NETWORKS, make_network
 
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.export.graph import Graph, Node, Type, read_mindir
+from mindaudio_ext.export.graph import Graph, Node, Type
+from mindaudio_ext.export.mindir_file import read_mindir
 from mindaudio_ext.export.onnx_file import describe_onnx, run_onnx, write_onnx
 from mindaudio_ext.export.simplify import in_float32, simplify
 

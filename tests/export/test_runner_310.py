@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindaudio_ext.export.bins import Layout, Utterance, read_bin, read_list, write_list
+from mindaudio_ext.export.io_lists import ChunkedUtterance, Layout, read_bin, read_list, write_list
 from mindaudio_ext.export.kit import PROGRAMS
 
 STUB = Path(__file__).with_name("lite_stub")
@@ -42,7 +42,7 @@ def work(tmp_path):
     for number, (key, first, last) in enumerate((("a", 0, 3), ("é", 3, 4), ("z/%", 4, 5))):
         (folder / "in").mkdir(exist_ok=True)
         values[first:last].tofile(folder / "in" / f"{number}.bin")
-        utterances.append(Utterance(key, f"{number}.bin", 7 * (last - first), last - first))
+        utterances.append(ChunkedUtterance(key, f"{number}.bin", 7 * (last - first), last - first))
     write_list(folder / "in" / "inputs.txt", Layout("float32", SAMPLES, 2), utterances)
     return folder
 
@@ -180,3 +180,10 @@ def test_wrong_options(runner, work, options, word):
 
 def test_options_that_are_missing(runner):
     assert_one_line(run_program(runner, "--model", "x"), 2, "--model, --inputs and --outputs are needed")
+
+
+def test_help(runner):
+    result = run_program(runner, "--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    for option in ("--model", "--inputs", "--outputs", "--device ascend|cpu", "--device_id"):
+        assert option in result.stdout

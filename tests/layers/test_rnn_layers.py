@@ -9,7 +9,7 @@ from mindspore import Tensor, nn, ops
 
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.layers.rnn import RNN, build_rnns_for
-from mindaudio_ext.layers.rnn_forms import GRUByLoop, GRUOnAscend, LSTMOnAscend, TanhOnAscend
+from mindaudio_ext.layers.rnn_backends import GRUByLoop, GRUOnAscend, LSTMOnAscend, TanhOnAscend
 
 
 @pytest.fixture(autouse=True, params=[ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
@@ -158,13 +158,15 @@ class NumpyDynamicRNN(nn.Cell):
 
     def construct(self, x, weight, bias, _, h, c):
         x, weight, bias, h, c = (v.asnumpy().astype(np.float64) for v in (x, weight, bias, h[0], c[0]))
-        outputs = []
+        outputs, cells = [], []
         for x_t in x:
             i, j, f, o = np.split(np.concatenate((x_t, h), axis=1) @ weight + bias, 4, axis=1)
             c = sigmoid(f) * c + sigmoid(i) * np.tanh(j)
             h = sigmoid(o) * np.tanh(c)
             outputs.append(h)
-        return (Tensor(np.stack(outputs).astype(np.float32)),)
+            cells.append(c)
+        y, last_y, last_c = (Tensor(np.stack(values).astype(np.float32)) for values in (outputs, outputs, cells))
+        return y, last_y, last_c
 
 
 class NumpyDynamicGRU(nn.Cell):

@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from mindaudio_ext.metrics.permutation import best_permutation
+from mindaudio_ext.metrics._permutation import best_permutation
 
 
 def test_is_of_estimates_in_the_order_of_references():
@@ -22,6 +22,10 @@ def test_one_source():
     assert best_permutation(np.array([[-3.0]])).tolist() == [0]
 
 
+def test_fewer_references_than_estimates():
+    assert best_permutation(np.array([[1.0, 5.0], [7.0, 6.0], [2.0, 9.0]])).tolist() == [1, 2]
+
+
 @pytest.mark.parametrize("n_src", [2, 3, 4, 5])
 def test_agrees_with_trying_all(n_src):
     rng = np.random.default_rng(n_src)
@@ -33,5 +37,5 @@ def test_agrees_with_trying_all(n_src):
 
 @pytest.mark.parametrize("scores", [np.zeros((2, 3)), np.zeros(4), np.array([[np.nan, 1.0], [1.0, 1.0]])])
 def test_refuses(scores):
-    with pytest.raises(ValueError, match=r"square|NaN"):
+    with pytest.raises(ValueError, match=r"no more references|NaN"):
         best_permutation(scores)

@@ -5,7 +5,11 @@ import warnings
 import numpy as np
 import pytest
 
-from mindaudio_ext.metrics.sdr import bss_eval, sdr
+from mindaudio_ext.metrics import _bss_eval
+from mindaudio_ext.metrics._bss_eval import bss_eval
+from mindaudio_ext.metrics.sar import SAR
+from mindaudio_ext.metrics.sdr import SDR
+from mindaudio_ext.metrics.sir import SIR
 
 RNG = np.random.default_rng(0)
 REFERENCES = RNG.normal(size=(2, 16000))
@@ -15,6 +19,10 @@ EXPECTED = (
     (15.839625, 15.207961, 14.674202),
     (12.854149, 12.398098, 11.933641),
 )  # SDR, SIR, SAR of test_figures_of_mir_eval_082
+
+
+def sdr(*, estimates, references):
+    return SDR.compute(estimates=estimates, references=references, sample_rate=16000)
 
 
 def coloured(seed, shape):
@@ -78,3 +86,17 @@ def test_silent_estimate_gets_the_bound_and_leaves_the_other_alone():
 def test_refuses(estimates, references, words):
     with pytest.raises(ValueError, match=words):
         bss_eval(estimates=estimates, references=references)
+
+
+def test_the_three_metrics_are_those_of_bss_eval_and_computed_once(monkeypatch):
+    estimates = REFERENCES + 0.1 * NOISE + 0.05 * REFERENCES[::-1]
+    expected = bss_eval(estimates=estimates, references=REFERENCES)
+    calls = []
+    monkeypatch.setattr(_bss_eval, "bss_eval", lambda **signals: calls.append(1) or bss_eval(**signals))
+    _bss_eval._last.cache_clear()
+    for metric, values in zip((SDR, SIR, SAR), expected, strict=True):
+        found = metric.compute(estimates=estimates, references=REFERENCES, sample_rate=16000)
+        np.testing.assert_array_equal(found, values)
+    assert len(calls) == 1
+    assert (sdr(estimates=REFERENCES[::-1], references=REFERENCES) < -5).all()  # other signals, other figures
+    assert len(calls) == 2

@@ -29,6 +29,59 @@ def test_attention_counts_its_products_between_frames():
     assert long > 10.5 * short  # attention across chunks grows with the square of their number
 
 
+def test_skim():
+    conf = {"hidden_size": 5, "chunk_size": 10, "n_blocks": 2}
+    frames, segments = 100, 11  # the last one of zeros
+    filters, sources = 8 * 4, 2
+    a_frame = filters + sources * (8 * 8 + filters)  # encoder; masks, decoder
+    in_a_segment = 2 * (2 * (4 * 5 * (8 + 5)) + (2 * 5) * 8)  # two LSTMs in both directions and dense layers
+    across = 2 * (2 * (4 * 5 * (10 + 5)) + 10 * 10)  # of outputs and of cells
+    expected = frames * a_frame + 10 * segments * in_a_segment + segments * across
+    assert count_multiply_adds(_model(separator="skim", separator_conf=conf), 202) == expected
+
+
+def test_transformers():
+    conf = {"chunk_size": 10, "n_blocks": 2, "n_layers": 1, "n_heads": 2, "feedforward_size": 12}
+    frames, segments, filters, sources = 100, 11, 8 * 4, 2
+    layer = 4 * 8 * 8 + 2 * 8 * 12  # of attention and between the two dense layers
+    inside = 2 * (10 * segments * layer + 2 * segments * 10**2 * 8)
+    across = segments * layer + 2 * segments**2 * 8
+    expected = frames * (filters + sources * (8 * 8 + filters)) + inside + across
+    assert count_multiply_adds(_model(separator="resepformer", separator_conf=conf), 202) == expected
+
+
+def test_tdanet_counts_every_pass():
+    conf = {"bottleneck_size": 6, "hidden_size": 8, "n_blocks": 3, "n_levels": 2}
+    frames, coarse, filters, sources = 106, 53, 8 * 4, 2  # of 202 samples with the zeros at both ends, by steps of 2
+    conv, dense = 8 * 5, 8 * 8
+    levels = frames * (2 * 6 * 8 + conv) + coarse * conv
+    top = coarse * (2 * dense + 2 * 8 * 16 + 2 * conv)
+    up = frames * conv + 2 * coarse * conv
+    block = levels + top + up
+    ends = frames * (filters + 8 * 6 + sources * (6 * 8) + (sources * 8) * (sources * 4))  # the decoder mixes
+    expected = 3 * block + 2 * frames * 6 + ends
+    model = _model(separator="tdanet", encoder="mixing_conv", separator_conf=conf)
+    assert count_multiply_adds(model, 202) == expected
+
+
+def test_sepreformer():
+    conf = {"bottleneck_size": 4, "n_stages": 1, "n_heads": 2, "kernel_size": 5}
+    frames, coarse, filters, sources, c = 100, 50, 8 * 4, 2, 4
+    feedforward = 6 * c * c + 6 * c * 3 + 3 * c * c
+    attention = 4 * c * c
+    near = 2 * c * c + 5 * c + 2 * c * c + 2 * c * c + feedforward
+    gated = c * c + feedforward
+    between = 2 * coarse * c * coarse  # frames, in each global block
+    encoder = 2 * (frames * (gated + near) + coarse * attention + between)
+    bottleneck = 2 * (coarse * (gated + near) + coarse * attention + between)
+    among = attention + 2 * sources * c + feedforward
+    decoder = sources * 3 * (frames * (gated + near + among) + coarse * attention + between)
+    split = (frames + coarse) * (c * 4 * c * sources + 2 * c * sources * c * sources)
+    ends = frames * (filters + 8 * c + sources * (2 * c * c + c * 4 * c + 2 * c * 8 + filters)) + coarse * c * 5
+    model = _model(separator="sepreformer", separator_conf=conf)
+    assert count_multiply_adds(model, 202) == encoder + bottleneck + decoder + split + ends
+
+
 def test_mode_is_left_as_it_was():
     ms.set_context(mode=ms.GRAPH_MODE)
     count_multiply_adds(_model(separator="tcn", separator_conf={"n_blocks": 1, "n_repeats": 1}), 100)

@@ -11,9 +11,9 @@ from mindaudio_ext.config import load_config, make_config, read_resolved, save_c
 from mindaudio_ext.convert.asteroid import to_asteroid
 from mindaudio_ext.data.dataset import Batch
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.models.checkpoint import load_parameters, save_parameters
+from mindaudio_ext.models.evaluation import WholeUtterance
+from mindaudio_ext.models.parameters import load_parameters, save_parameters
 from mindaudio_ext.models.tasnet import build_model
-from mindaudio_ext.models.whole import WholeUtterance
 from mindaudio_ext.train.step import TrainStep
 
 BASE = Path(__file__).parents[2] / "conf" / "base.yaml"
@@ -101,7 +101,10 @@ def test_checkpoint_and_config_bring_the_model_back(name, tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"model": "mindaudio.conv_tasnt"}, "expected one of tasnet, mindaudio.conv_tasnet, mindaudio.tasnet"),
+        (
+            {"model": "mindaudio.conv_tasnt"},
+            r"did you mean 'mindaudio.conv_tasnet'.*known: mindaudio.conv_tasnet, mindaudio.tasnet, tasnet",
+        ),
         ({"model": "mindaudio.conv_tasnet", "model_conf": {"causal": True}}, "has no option 'causal'"),
         ({"model": "mindaudio.tasnet", "model_conf": {"bidirectional": True}}, "has no option 'bidirectional'"),
         ({"model_conf": {"B": 3}}, "model 'tasnet' has no option 'B'"),

@@ -10,9 +10,9 @@ from mindspore import Tensor
 from mindaudio_ext.config import load_config
 from mindaudio_ext.data.dataset import Batch
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.models.checkpoint import load_deeper, load_parameters, save_parameters
+from mindaudio_ext.models.evaluation import WholeUtterance
+from mindaudio_ext.models.parameters import load_deeper, load_parameters, save_parameters
 from mindaudio_ext.models.tasnet import build_model
-from mindaudio_ext.models.whole import WholeUtterance
 from mindaudio_ext.train.step import TrainStep
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +64,19 @@ def test_every_option_has_an_effect(option, tmp_path):
     load_parameters(other, tmp_path / "p.ckpt")
     mixture = Tensor(noise(1, 300))
     assert np.abs(plain(mixture).asnumpy() - other(mixture).asnumpy()).max() > 1e-6
+
+
+@pytest.mark.parametrize("n_src", [2, 3])
+def test_with_mixture_consistency_estimates_add_up_and_differ_as_before(n_src, tmp_path):
+    """What is added is one signal for all, so differences between estimates stay; the tail after the last frame too."""
+    plain, consistent = (tiny(f"num_spks={n_src} {more}") for more in ("", "mixture_consistency=true"))
+    save_parameters(plain, tmp_path / "p.ckpt")
+    load_parameters(consistent, tmp_path / "p.ckpt")
+    mixture = noise(2, 303)
+    before, then = (model(Tensor(mixture)).asnumpy() for model in (plain, consistent))
+    np.testing.assert_allclose(then.sum(axis=1), mixture, atol=1e-5)
+    np.testing.assert_allclose(np.diff(then, axis=1), np.diff(before, axis=1), atol=1e-5)
+    np.testing.assert_allclose(WholeUtterance(consistent).separate(mixture[0]), then[0], atol=1e-5)
 
 
 def test_dropout_has_an_effect_in_training_only():

@@ -10,8 +10,8 @@ from browser import browse
 
 from mindaudio_ext.config import load_config
 from mindaudio_ext.score.plots import histogram, scatter, spectrogram, waveform
-from mindaudio_ext.score.report import _score_table, choose_shown, table, write_report
-from mindaudio_ext.score.score import SetScores, Signal, Utterance, UtteranceScores
+from mindaudio_ext.score.report import Cell, choose_shown, render, score_rows, write_report
+from mindaudio_ext.score.score import SetScores, Signal, UtteranceScores, UtteranceSignals
 from mindaudio_ext.score.summary import summarise
 
 BASE = Path(__file__).parents[2] / "conf" / "base.yaml"
@@ -41,7 +41,7 @@ def report(tmp_path_factory):
     for path, samples in zip(sound.values(), (sources.sum(0), *sources)):
         soundfile.write(path, samples, RATE, subtype="PCM_16")
     mix, *both = (Signal(str(path), name) for name, path in sound.items())
-    signals = [Utterance(f"u{index:02d}", mix, tuple(both), tuple(both[::-1]), "f m") for index in range(N_UTTS)]
+    signals = [UtteranceSignals(f"u{index:02d}", mix, tuple(both), tuple(both[::-1]), "f m") for index in range(N_UTTS)]
     scores = scores_of([5.0 * (index % 7) for index in range(N_UTTS)], signals)
     write_report(folder, load_config(BASE, None), [scores], command_line="./run.sh --nj 2")
     return folder / "report.html"
@@ -66,7 +66,7 @@ def test_no_utterance_is_shown_twice(n_utts, shown):
 def test_nothing_is_fetched_and_names_are_escaped(report):
     text = report.read_text()
     assert re.findall(r"(?:https?:)?//\w[^\s\"']*", re.sub(r"base64,[\w+/=]*", "", text)) == []
-    assert "a &quot;corpus&quot; &lt;b&gt;" in text
+    assert "a &#34;corpus&#34; &lt;b&gt;" in text
     assert "<i>0" not in re.search(r"<title>.*</title>", text)[0]
     assert "./run.sh --nj 2" in text
     assert report.stat().st_size < 3_000_000
@@ -92,14 +92,14 @@ def test_estimates_stand_by_their_references(report):
 def test_sar_has_no_gain():
     metrics = {name: (7.0, 8.0) for name in ("si_snr", "sdr", "sar")}
     one = UtteranceScores("a", 1.0, 0.0, None, metrics, {name: (1.0, 2.0) for name in metrics})
-    rows = re.findall(r"<tr>(<td>S.*?)</tr>", _score_table(summarise(SetScores("x", 1, (one,)))))
-    cells = {row[0]: row[1:] for row in (re.findall(r"<td.*?>(.*?)</td>", row) for row in rows)}
+    cells = {row[0].text: [cell.text for cell in row[1:]] for row in score_rows(summarise(SetScores("x", 1, (one,))))}
     assert cells["SDR"] == ["1.50", "7.50", "6.00", "6.00", "6.00 to 6.00"]
     assert cells["SAR"] == ["1.50", "7.50", "-", "-", "-"]
 
 
 def test_cells_sort_by_their_numbers():
-    text = table(["key", "x"], [["a<", ("1.50", 1.5)]])
+    section = {"name": "", "count": "", "origin": "", "tiles": [], "utterances": []}
+    text = render(title="", facts=[], sets=[section | {"scores": [[Cell("a<"), Cell("1.50", 1.5)]]}])
     assert "<td>a&lt;</td>" in text
     assert '<td data-value="1.5">1.50</td>' in text
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from mindaudio_ext.config import load_config
-from mindaudio_ext.data.windows import WindowCounts
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.score.results import git_hash, score_table, set_section, write_results
 from mindaudio_ext.score.score import SetScores, UtteranceScores
 from mindaudio_ext.score.summary import summarise
+from mindaudio_ext.score.windows import WindowCounts
 
 BASE = Path(__file__).parents[2] / "conf" / "base.yaml"
 

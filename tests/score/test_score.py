@@ -14,9 +14,12 @@ from scp_forms import to_archives, to_pipes
 from mindaudio_ext.bin.score import main
 from mindaudio_ext.config import load_config, save_config
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.score.score import METRICS, score_set, write_scores
+from mindaudio_ext.metrics._metric import Metric
+from mindaudio_ext.registry import METRICS
+from mindaudio_ext.score.score import score_set, write_scores
 
 BASE = Path(__file__).parents[2] / "conf" / "base.yaml"
+BSS_AND_STOI = ("si_snr", "sdr", "sir", "sar", "stoi")
 RATE = T = 8000
 TIME = np.arange(T) / RATE
 SOURCES = np.stack([0.3 * np.sin(2 * np.pi * 50 * TIME), 0.15 * np.sin(2 * np.pi * 70 * TIME)])
@@ -133,10 +136,10 @@ def test_three_speakers_in_a_cycle(tmp_path):
 
 def test_silent_estimate_is_scored_and_not_dropped(made):
     _write(made / "exp/separated_test/wav/spk1/b.wav", np.zeros(T))
-    scores = _score(made, metrics=METRICS[:5])
+    scores = _score(made, metrics=BSS_AND_STOI)
     assert len(scores.utterances) == 2
     silent = int(np.argmin(scores.utterances[1].estimates["si_snr"]))
-    values = [scores.utterances[1].estimates[metric][silent] for metric in METRICS[:5]]
+    values = [scores.utterances[1].estimates[metric][silent] for metric in BSS_AND_STOI]
     assert values == [-100.0, -100.0, -100.0, -100.0, 0.0]
 
 
@@ -168,7 +171,7 @@ def test_reference_with_other_keys_is_an_error(made):
         ("data/test/spk2/b.wav", SOURCES[0][:-1], RATE, r"test/spk2\.scp: b.*7999 samples"),
         ("exp/separated_test/wav/spk2/a.wav", SOURCES[0], 16000, r"spk2\.scp: a.*16000 Hz"),
         ("exp/separated_test/wav/spk2/a.wav", SOURCES[0] * np.nan, RATE, r"spk2\.scp: a.*NaN"),
-        ("data/test/spk1/a.wav", np.zeros(T), RATE, r"test/spk1\.scp: a: the reference is silent"),
+        ("exp/separated_test/wav/spk1/b.wav", np.zeros(0), RATE, r"spk1\.scp: b"),
     ],
 )
 def test_bad_signal_is_refused_by_file_and_key(made, file, samples, rate, message):
@@ -178,9 +181,42 @@ def test_bad_signal_is_refused_by_file_and_key(made, file, samples, rate, messag
 
 
 def test_error_of_a_process_comes_out_as_it_is(made):
-    _write(made / "data/test/spk1/a.wav", np.zeros(T))
-    with pytest.raises(InputError, match=r"test/spk1\.scp: a: the reference is silent"):
+    _write(made / "data/test/spk1/a.wav", SOURCES[0], 16000)
+    with pytest.raises(InputError, match=r"test/spk1\.scp: a.*16000 Hz"):
         _score(made, nj=2)
+
+
+def test_a_silent_reference_is_counted_and_not_scored_by_any_metric(made, capsys):
+    _write(made / "data/test/spk1/a.wav", np.zeros(T))  # the second source's estimate comes first, at 20 dB
+    arguments = ["--expdir", str(made / "exp"), "--data", str(made / "data" / "test"), "--cal_sdr", "true"]
+    main([*arguments, "--reference_protocol", "false"])
+    with open(made / "exp" / "scores_test.csv", newline="") as file:
+        rows = {(row["key"], row["source"]): row for row in csv.DictReader(file)}
+    silent = list(rows["a", "1"].values())
+    assert silent == ["a", "1"] + 10 * [""]
+    assert float(rows["a", "2"]["si_snr"]) == pytest.approx(20, abs=1e-3)
+    assert all(rows["a", "2"].values())
+    assert "test: 2 scored of 2, SI-SNRi 13.01 dB; silent references, which cannot be scored: 1 of 4\n" in (
+        capsys.readouterr().out
+    )
+    told = "silent references, which cannot be scored: 1 of 4."
+    assert f"every utterance, whole; {told}" in (made / "exp" / "RESULTS.md").read_text()
+    page = (made / "exp" / "report.html").read_text()
+    assert told in page
+    assert page.count("not scored: silent") == 1
+    assert "nan" not in (made / "exp" / "RESULTS.md").read_text()
+
+
+def test_an_utterance_that_is_silent_is_not_among_those_that_were_scored(made):
+    for source in (1, 2):
+        _write(made / f"data/test/spk{source}/a.wav", np.zeros(T))
+    scores = _score(made)
+    assert ([one.key for one in scores.utterances], scores.n_utts, scores.n_silent) == (["b"], 2, 2)
+    assert [one.key for one in scores.signals] == ["b"]
+    for source in (1, 2):
+        _write(made / f"data/test/spk{source}/b.wav", np.zeros(T))
+    with pytest.raises(InputError, match="data/test: every reference is silent; nothing can be scored"):
+        _score(made)
 
 
 def test_other_number_of_sources_is_refused(made):
@@ -212,6 +248,36 @@ def test_command_leaves_the_slow_metrics_out_when_asked(made):
     save_config(load_config(BASE, None, ["cal_sdr=false"]), made / "exp" / "config.yaml")
     main(["--expdir", str(made / "exp"), "--data", str(made / "data" / "test")])
     assert (made / "exp" / "scores_test.csv").read_text().startswith("key,source,si_snr,si_snri\n")
+
+
+def test_a_metric_of_the_config_comes_last_with_its_unit_and_decimals(made, monkeypatch):
+    """A file that registers a class is all it takes; here the class is registered by hand, for this test alone."""
+    monkeypatch.setattr(METRICS, "_registered", {**METRICS._registered})
+
+    @METRICS.register("power")
+    class Power(Metric):
+        title, unit, decimals, has_gain = "Power", "of full scale", 3, False
+
+        @staticmethod
+        def compute(*, estimates, references, sample_rate):
+            return (estimates**2).mean(axis=1)
+
+    save_config(load_config(BASE, None, ["cal_sdr=false metrics=[stoi,Power,si_snr]"]), made / "exp" / "config.yaml")
+    main(["--expdir", str(made / "exp"), "--data", str(made / "data" / "test")])
+    head = "key,source,si_snr,si_snri,stoi,stoii,power,poweri"
+    lines = (made / "exp" / "scores_test.csv").read_text().splitlines()
+    assert lines[0] == head
+    powers = [float(line.split(",")[-2]) for line in lines[1:3]]
+    np.testing.assert_allclose(powers, [(0.3**2 + 0.003**2) / 2, (0.15**2 + 0.015**2) / 2], atol=1e-6)
+    results = (made / "exp" / "RESULTS.md").read_text()
+    assert "| STOI | Power |" in results
+    assert "| Power | 0.042 | 0.042 | 0.028 to 0.056 |" in results
+    assert "dB, but STOI (0 to 1) and Power (of full scale); means" in results
+
+
+def test_an_unknown_metric_is_refused_by_key():
+    with pytest.raises(InputError, match=r"metrics: no metric 'stio' \(did you mean 'stoi'\?\); known: pesq, "):
+        load_config(BASE, None, ["metrics=[stio]"])
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mindaudio_ext.data.windows import WindowCounts
 from mindaudio_ext.score.score import SetScores, UtteranceScores
 from mindaudio_ext.score.summary import bootstrap_interval, break_down, summarise
+from mindaudio_ext.score.windows import WindowCounts
 
 
 def utterance(key, estimates, mixtures, *, seconds=5.0, level_difference=1.0, sexes=None):

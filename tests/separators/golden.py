@@ -5,15 +5,16 @@ The initial parameters are those of the `.pth` files; the `param/` arrays beside
 
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindaudio_ext.convert.torch_file import read_torch_file
-from mindaudio_ext.losses.pit import PITLoss
+from mindaudio_ext.losses.pit_si_snr import PITLoss
+from mindaudio_ext.models.evaluation import WholeUtterance
 from mindaudio_ext.models.tasnet import TasNet
-from mindaudio_ext.models.whole import WholeUtterance
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -25,7 +26,19 @@ def our_name(name, renamed):
     return name
 
 
-def tasnet(separator, num_spks=2, *, n_filters=8, filter_size=16, encoder="linear", mask="sigmoid", **separator_conf):
+def tasnet(
+    separator,
+    num_spks=2,
+    *,
+    n_filters=8,
+    filter_size=16,
+    stride=None,
+    encoder="linear",
+    mask="sigmoid",
+    filterbank="conv",
+    filterbank_conf=MappingProxyType({}),
+    **separator_conf,
+):
     """A small model with fixed random values."""
     ms.set_seed(3)
     return TasNet(
@@ -34,9 +47,11 @@ def tasnet(separator, num_spks=2, *, n_filters=8, filter_size=16, encoder="linea
         num_spks=num_spks,
         n_filters=n_filters,
         kernel_size=filter_size,
-        stride=None,
+        stride=stride,
         encoder_activation=encoder,
         mask_activation=mask,
+        encoder=filterbank,
+        encoder_conf=filterbank_conf,
     )
 
 
@@ -120,8 +135,8 @@ class Adam:
 
 
 def gradients(model):
-    """Gives a graph (mixture, sources, lengths) -> the loss and the gradients of the trainable parameters."""
-    loss_fn = PITLoss(model.num_spks)
+    """Returns a graph (mixture, sources, lengths) -> the loss and the gradients of the trainable parameters."""
+    loss_fn = PITLoss(num_spks=model.num_spks)
 
     def loss(mixture, sources, lengths):
         return loss_fn(model(mixture), sources, lengths)

@@ -11,7 +11,7 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 from mindaudio_ext.convert.torch_file import read_torch_file
-from mindaudio_ext.losses.pit import PITLoss
+from mindaudio_ext.losses.pit_si_snr import PITLoss
 from mindaudio_ext.models.tasnet import TasNet
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -103,7 +103,7 @@ def case(request):
 
 
 def loss_of(tasnet):
-    loss_fn = PITLoss(tasnet.num_spks)
+    loss_fn = PITLoss(num_spks=tasnet.num_spks)
 
     def forward(mixture, sources, lengths):
         return loss_fn(tasnet(mixture), sources, lengths)

@@ -57,7 +57,7 @@ def test_every_parameter_moves(options):
     [
         ("n_heads", 2),
         ("hidden_size", 7),
-        ("chunk_size", 21),
+        ("chunk_size", 22),
         ("hop_size", 5),
         ("n_blocks", 1),
         ("norm", "cLN"),

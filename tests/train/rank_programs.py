@@ -65,7 +65,7 @@ def agree(folder: str) -> None:
     from mindaudio_ext.config import make_config
     from mindaudio_ext.device import set_up_device
     from mindaudio_ext.errors import InputError
-    from mindaudio_ext.train.distributed import Average, agreed_config, connect
+    from mindaudio_ext.train.distributed import AllReduceMean, agreed_config, connect
 
     set_up_device("CPU", 0, 1)
     ranks = connect()
@@ -78,7 +78,7 @@ def agree(folder: str) -> None:
     except InputError as error:
         other_config = str(error)
     weights = (0.5, 0.25, 0.25) if ranks.size == 3 else (1 / ranks.size,) * ranks.size
-    average = Average(ranks.size, weights[number])
+    average = AllReduceMean(ranks.size, weights[number])
 
     @ms.jit
     def averaged(loss: Tensor, gradients: tuple) -> tuple:
@@ -91,17 +91,16 @@ def agree(folder: str) -> None:
         Parameter(Tensor(rng.standard_normal((2, 3)).astype(np.float32)), name="a"),
         Parameter(Tensor(number, ms.int32), name="count"),
     ]
-    ranks.share_parameters(parameters)
+    ranks.broadcast_parameters(parameters)
     try:
-        ranks.share_parameters([Parameter(Tensor(np.zeros(2 + number), ms.float32), name="b")])
+        ranks.broadcast_parameters([Parameter(Tensor(np.zeros(2 + number), ms.float32), name="b")])
         refused = ""
     except RuntimeError as error:
         refused = str(error)
     result = {
         "rank": number,
         "gathered": ranks.gather([number, 0.1 + number]),
-        "first": ranks.from_first(f"of {number}"),
-        "any": [ranks.any(number == 1), ranks.any(False)],
+        "first": ranks.broadcast(f"of {number}"),
         "share": [ranks.share(6).start, ranks.share(6).stop],
         "loss": float(loss),
         "means": [mean.asnumpy().tolist() for mean in means],

@@ -5,6 +5,7 @@ import struct
 from matplotlib.image import imread
 from tensorboardX.proto.event_pb2 import Event
 
+from mindaudio_ext.experiment import Experiment
 from mindaudio_ext.train.charts import Charts
 from mindaudio_ext.train.step import StepResult
 
@@ -21,7 +22,7 @@ def read_events(folder):
 def test_values_of_steps_and_epochs(tmp_path):
     entry = {"epoch": 1, "train_loss": -1.0, "valid_loss": -2.5, "valid_si_snri": 2.5, "lr": 0.25, "grad_norm": 3.0}
     history = [entry | {"skipped_steps": 1}, entry | {"epoch": 2, "train_loss": None, "skipped_steps": 0}]
-    with Charts(tmp_path) as charts:
+    with Charts(Experiment(tmp_path)) as charts:
         charts.add_step(1, StepResult(-4.0, 5.0, True), 0.5)
         charts.add_step(2, StepResult(float("nan"), float("nan"), False), 0.5)
         charts.add_epoch(history[:1])

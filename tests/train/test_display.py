@@ -5,6 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
+from mindaudio_ext import log
 from mindaudio_ext.config import load_config
 from mindaudio_ext.train.display import StepDisplay
 from mindaudio_ext.train.step import StepResult
@@ -37,9 +38,10 @@ def test_a_bar_on_a_terminal(monkeypatch):
 
 
 def test_lines_elsewhere(monkeypatch, caplog):
-    caplog.set_level(logging.INFO, "train")
+    caplog.set_level(logging.INFO, "mindaudio_ext")
     monkeypatch.setattr(sys, "stderr", io.StringIO())
+    log.to_stderr()
     show_two_steps()
-    assert sys.stderr.getvalue() == ""
     (line,) = caplog.messages
+    assert sys.stderr.getvalue() == f"{line}\n"  # and no bar
     assert line.startswith("epoch 2, step 2 of 4: loss -1.00, lr 0.001, gradient norm 2.00, 32.0 s of audio a second")

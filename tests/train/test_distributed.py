@@ -1,6 +1,9 @@
 """Ranks agree, and average as one would by hand."""
 
 import json
+import socket
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +11,8 @@ from test_launch import run
 
 from mindaudio_ext.config import make_config
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.train.distributed import Ranks, agreed_config
+from mindaudio_ext.train.distributed import Ranks, accept_ranks, agreed_config, call_rank_0
+from mindaudio_ext.train.launch import free_port
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,6 @@ def test_ranks_agree(results):
         assert result["rank"] == rank
         assert result["gathered"] == [[0, 0.1], [1, 1.1], [2, 2.1]]
         assert result["first"] == "of 0"
-        assert result["any"] == [True, False]
     assert [result["share"] for result in results] == [[0, 2], [2, 4], [4, 6]]
 
 
@@ -71,6 +74,30 @@ def test_shares_differ_by_one_at_most():
     assert [Ranks(rank, 3).share(6) for rank in range(3)] == [slice(0, 2), slice(2, 4), slice(4, 6)]
 
 
+def test_who_does_not_know_the_key_is_no_rank_and_keeps_none_waiting():
+    address = "127.0.0.1", free_port()
+    accepted = {}
+    waiting = threading.Thread(target=lambda: accepted.update(accept_ranks(address, 1, b"secret")))
+    waiting.start()
+    while True:
+        try:
+            silent, rude = (socket.create_connection(address) for _ in range(2))
+            break
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    rude.sendall(b"\0\0\0\1" + b"1" * 100)
+    with pytest.raises(InputError, match="MINDAUDIO_EXT_KEY: rank 1 has another one than rank 0"):
+        call_rank_0(address, 1, b"guess")
+    assert accepted == {}
+    line = call_rank_0(address, 1, b"secret")
+    waiting.join()
+    assert list(accepted) == [1]
+    line.send_bytes(b"here")
+    assert accepted[1].recv_bytes() == b"here"
+    silent.close()
+    rude.close()
+
+
 @pytest.mark.slow
 @pytest.mark.needs("--all")
 def test_a_late_rank_is_waited_for_and_a_dead_one_is_not(tmp_path):
@@ -83,6 +110,6 @@ def test_a_late_rank_is_waited_for_and_a_dead_one_is_not(tmp_path):
 
 def test_a_single_process_is_all_ranks():
     ranks = Ranks()
-    assert (ranks.is_first, ranks.gather(3), ranks.from_first("x"), ranks.any(True)) == (True, [3], "x", True)
+    assert (ranks.is_first, ranks.gather(3), ranks.broadcast("x")) == (True, [3], "x")
     assert ranks.share(4) == slice(0, 4)
-    ranks.share_parameters([])
+    ranks.broadcast_parameters([])

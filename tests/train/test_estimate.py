@@ -1,12 +1,11 @@
 """What training is expected to take in memory, against what was measured."""
 
-import math
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mindaudio_ext.config import load_config
-from mindaudio_ext.train import estimate
 from mindaudio_ext.train.estimate import expected_memory, free_memory
 
 ROOT = Path(__file__).parents[2]
@@ -14,7 +13,7 @@ BASE = ROOT / "conf/base.yaml"
 
 
 def measured():
-    """Gives the rows of the table in docs/benchmarks.md: what was varied, GiB kept, GiB with recompute."""
+    """Returns the rows of the table in docs/benchmarks.md: what was varied, GiB kept, GiB with recompute."""
     text = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
     table = text[text.index("| blocks |") :].split("\n\n")[0].splitlines()
     names = [cell.strip() for cell in table[0].strip("|").split("|")]
@@ -43,8 +42,9 @@ def test_memory_of_what_was_not_measured():
 
 
 def test_free_memory(tmp_path, monkeypatch):
-    (tmp_path / "meminfo").write_text("MemTotal:  4194304 kB\nMemAvailable:  3145728 kB\n", encoding="ascii")
-    monkeypatch.setattr(estimate, "MEMINFO", tmp_path / "meminfo")
-    assert free_memory() == 3.0
-    monkeypatch.setattr(estimate, "MEMINFO", tmp_path / "none")
-    assert free_memory() == math.inf
+    amounts = {"MemTotal": 4194304, "MemFree": 1048576, "MemAvailable": 3145728, "Buffers": 0, "Cached": 2097152}
+    lines = [f"{name}: {kilobytes} kB" for name, kilobytes in amounts.items()]
+    (tmp_path / "meminfo").write_text("\n".join(lines) + "\n", encoding="ascii")
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    with pytest.warns(RuntimeWarning, match="memory stats"):
+        assert free_memory() == 3.0

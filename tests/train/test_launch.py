@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from mindaudio_ext.bin import rank
+from mindaudio_ext.bin.launch import main as launcher
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.train.launch import Cluster, Notes, own_device
+from mindaudio_ext.train.launch import Cluster, RankStatus, free_port, own_device
 
 HERE = Path(__file__).parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": f"{HERE.parents[1]}:{HERE}"}
@@ -93,8 +96,15 @@ def test_what_ended_earlier_says_nothing_about_now(tmp_path):
     assert run(tmp_path / "log", "vanish").returncode == 1
 
 
+def test_only_what_a_launch_writes_is_cleared(tmp_path):
+    for name in ("worker_0.json", "worker_12.log", "scheduler.log", "msrun.log", "thesis.json", "worker.log", "a.log"):
+        (tmp_path / name).write_text("x")
+    RankStatus(tmp_path).clear()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.log", "thesis.json", "worker.log"]
+
+
 def test_notes_are_of_a_process(tmp_path):
-    notes = Notes(tmp_path)
+    notes = RankStatus(tmp_path)
     assert (notes.process("worker_0"), notes.done("worker_0")) == (None, False)
     notes.write("worker_0", done=True)
     assert (notes.process("worker_0"), notes.done("worker_0")) == (os.getpid(), True)
@@ -113,6 +123,50 @@ def test_notes_are_of_a_process(tmp_path):
 def test_options_that_do_not_fit_are_named(options, named):
     with pytest.raises(InputError, match=re.escape(named)):
         Cluster(**options)
+
+
+@pytest.fixture
+def busy_port():
+    """A port at which somebody listens; the one before it is not used."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", free_port() + 1))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["the port", "the next one"])
+def test_a_busy_port_is_named_before_anything_starts(tmp_path, capsys, busy_port, before):
+    port = str(busy_port - before)
+    with pytest.raises(SystemExit) as stop:
+        launcher(["--ngpu", "2", "--master_port", port, "--log_dir", str(tmp_path / "log"), "rank_programs"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == (
+        f"launch: error: port {busy_port} of 127.0.0.1 is in use by another program; "
+        "give another --master_port, which is free and so is the next one\n"
+    )
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_port_that_became_busy_is_named_by_the_scheduler(tmp_path, capsys, monkeypatch, busy_port):
+    def fail():
+        raise RuntimeError("It may be one of the following reasons: ...")
+
+    monkeypatch.setattr("mindspore.communication.init", fail)
+    monkeypatch.setattr(rank, "tie_to_launcher", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["rank", str(tmp_path), "rank_programs"])
+    for name, value in {"MS_ROLE": "MS_SCHED", "MS_SCHED_HOST": "127.0.0.1", "MS_SCHED_PORT": str(busy_port)}.items():
+        monkeypatch.setenv(name, value)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            rank.main()
+        monkeypatch.setenv("MS_SCHED_PORT", str(busy_port - 1))
+        with pytest.raises(RuntimeError):  # something else
+            rank.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stop.value.code == 2
+    assert f"launch: error: port {busy_port} of 127.0.0.1 is in use" in capsys.readouterr().err
 
 
 def test_the_ranks_of_a_machine():

@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mindspore import load_checkpoint
+from tiny_experiment import make_data, write_wav
 
 from mindaudio_ext.config import load_config, save_config
 from mindaudio_ext.data.mindrecord import read_manifest
+from mindaudio_ext.data.mindrecord_writer import dump
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.train import loop
 from mindaudio_ext.train.loop import Trainer
@@ -38,7 +40,7 @@ DPRNN = (
 
 @pytest.fixture(autouse=True)
 def lines(caplog):
-    caplog.set_level(logging.INFO, "train")
+    caplog.set_level(logging.INFO, "mindaudio_ext")
 
 
 def trainer(sets, expdir, options):
@@ -147,11 +149,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from mindaudio_ext.config import read_resolved
-from mindaudio_ext.train import loop
 from mindaudio_ext.train.loop import Trainer
-from mindaudio_ext.train.stop import Stopped
-from mindaudio_ext.train.validate import score_utterances
-from tests.train.test_loop import Watched
+from test_loop import Watched
 
 def kill(count, batch):
     if count == {count}:
@@ -168,7 +167,9 @@ def test_a_kill_loses_the_steps_since_the_last_save(sets, whole, tmp_path):
     """Killed before the eighth step: the state after the sixth, the second of epoch 2, is there."""
     save_config(load_config(BASE, None, [TINY, "epochs=3 save_every=2"]), tmp_path / "config.yaml")
     command = [sys.executable, "-c", KILLED.format(count=8), str(tmp_path), str(sets)]
-    assert subprocess.run(command, check=False, cwd=BASE.parents[1]).returncode == -signal.SIGKILL
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (here, here.parent, here.parents[1])))}
+    assert subprocess.run(command, check=False, env=environment).returncode == -signal.SIGKILL
     counts = []
     watched(sets, tmp_path, "epochs=3", lambda count, batch: counts.append(count)).run()
     assert len(counts) == 12 - 6
@@ -348,7 +349,7 @@ def test_a_full_disk_gets_a_line_and_leaves_what_was_there(sets, whole, tmp_path
 def test_an_experiment_folder_that_cannot_be_written_gets_a_line(sets, tmp_path):
     (tmp_path / "exp").write_text("a file in its place")
     refused = run_command(sets, tmp_path / "exp")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert refused.stderr.splitlines()[-1].startswith("train: error: ")
     assert str(tmp_path / "exp") in refused.stderr.splitlines()[-1]
 
@@ -362,7 +363,7 @@ def test_an_experiment_folder_on_a_read_only_mount_gets_a_line(sets, whole, tmp_
     expdir.mkdir(exist_ok=True)
     script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
     refused = run_command(sets, expdir, "epochs=9", before=("unshare", "-rm", "sh", "-c", script, str(expdir)))
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     last = refused.stderr.splitlines()[-1]
     assert last.startswith("train: error: ")
     assert "Read-only file system" in last
@@ -399,7 +400,7 @@ def test_sets_that_do_not_fit_are_refused(sets, tmp_path):
         trainer(sets, tmp_path, "sample_rate=16000")
     with pytest.raises(InputError, match="8 utterances are fewer than batch_size"):
         trainer(sets, tmp_path, "batch_size=9")
-    with pytest.raises(InputError, match=r"no utterance is as short as cv_maxlen"):
+    with pytest.raises(InputError, match=r"no utterance has at least kernel_size \(16\) samples and at most cv_maxlen"):
         trainer(sets, tmp_path, "epochs=1 cv_maxlen=0.1")
 
 
@@ -461,3 +462,48 @@ def test_the_command_says_when_it_is_done(sets, tmp_path):
     assert "a step takes" in log
     assert "epoch 1, step 2 of 4: loss" in log
     assert "epoch 1 of 1: train loss" in log
+
+
+def test_silent_sources_and_utterances_shorter_than_a_filter_are_told_and_left_out(sets, tmp_path, caplog):
+    lengths = {"a": 2000, "b": 2000, "c": 15}
+    make_data(tmp_path / "data" / "dev", lengths)
+    write_wav(tmp_path / "data/dev/wav/b_spk2.scp.wav", np.zeros(2000, np.int16))
+    shutil.copyfile(tmp_path / "data/dev/wav/b_spk1.scp.wav", tmp_path / "data/dev/wav/b_wav.scp.wav")
+    dump(tmp_path / "data" / "dev", tmp_path / "dump" / "dev")
+    shutil.copytree(sets / "train", tmp_path / "dump" / "train")
+    training = trainer(tmp_path / "dump", tmp_path / "exp", "epochs=1")
+    training.run()
+    assert [training.valid.keys[row] for row in training.valid_rows] == ["a", "b"]
+    folder = tmp_path / "dump" / "dev"
+    assert f"{folder}: 1 silent source: b (2); they are not scored" in caplog.messages
+    assert (
+        f"{folder}: 1 of 3 utterances are shorter than a filter (kernel_size, 16 samples) and left out: c"
+        in caplog.messages
+    )
+    assert "validation: 1 of 4 sources are silent and not scored" in caplog.messages
+    (entry,) = [json.loads(line) for line in (tmp_path / "exp/history.jsonl").open()]
+    assert -100 < entry["valid_si_snri"] < 100
+
+
+def test_an_ordinary_model_learns_silence(sets, whole, tmp_path, lines, caplog):
+    """From an SI-SNR model, with crops and validation that have a silent source, whose losses are the new loss's."""
+    for name, count in (("train", 4), ("dev", 2)):
+        make_data(folder := tmp_path / name, {f"{name}{i}": 2400 for i in range(count)})
+        for scp in ("spk1.scp", "wav.scp"):  # the first speaker alone
+            text = (folder / "spk1.scp").read_text()
+            (folder / scp).write_text(text)
+        silence = write_wav(tmp_path / "silence.wav", np.zeros(2400, np.int16))
+        (folder / "spk2.scp").write_text("".join(f"{name}{i} {silence}\n" for i in range(count)))
+        dump(folder, tmp_path / "dump" / name)
+    options = (
+        f"epochs=2 init_from={whole}/checkpoints/best.ckpt loss=pit_thresholded_snr mixture_consistency=true "
+        "separator_conf.dropout=0 lr=0.01"
+    )
+    trainer(tmp_path / "dump", tmp_path / "exp", options).run()
+    first, last = [json.loads(line) for line in (tmp_path / "exp/history.jsonl").open()]
+    assert last["valid_loss"] < first["valid_loss"]
+    assert first["skipped_steps"] == last["skipped_steps"] == 0
+    # Estimates that add up to x have errors of one power: at best -30 dB each, and 0 dB where nothing is separated.
+    assert -30 < last["valid_loss"] < 0
+    assert "2 of 4 sources are silent and not scored" in caplog.text
+    assert "crops without one are trained on" not in caplog.text

@@ -8,7 +8,9 @@ from separators.golden import Adam as PublishedAdam
 from mindaudio_ext.layers.attention import SelfAttention
 from mindaudio_ext.layers.dense import dense
 from mindaudio_ext.layers.rnn import RNN
-from mindaudio_ext.train.optimizer import SGD, Adam, Muon, matrices_of
+from mindaudio_ext.train.optimizers.adam import Adam
+from mindaudio_ext.train.optimizers.muon import Muon, matrices_of
+from mindaudio_ext.train.optimizers.sgd import SGD
 
 
 def parameters():

@@ -10,7 +10,7 @@ from mindspore import Tensor, nn, ops
 from mindaudio_ext.config import load_config
 from mindaudio_ext.data.dataset import Batch
 from mindaudio_ext.layers.norm import make_norm
-from mindaudio_ext.losses.pit import PITLoss
+from mindaudio_ext.losses.pit_si_snr import PITLoss
 from mindaudio_ext.models.tasnet import build_model
 from mindaudio_ext.train import precision
 from mindaudio_ext.train.precision import FIRST_SCALE, LossScale, in_half_precision
@@ -43,7 +43,9 @@ def test_norms_stay_float32_and_products_do_not(name):
 def test_loss_is_computed_in_float32():
     """Sums of the squares of this signal are above float16's largest number."""
     sources = 100 * np.random.default_rng(0).standard_normal((1, 2, 4000)).astype(np.float32)
-    loss = PITLoss(2)(Tensor(sources.astype(np.float16)).astype(ms.float32), Tensor(sources), Tensor([4000], ms.int32))
+    loss = PITLoss(num_spks=2)(
+        Tensor(sources.astype(np.float16)).astype(ms.float32), Tensor(sources), Tensor([4000], ms.int32)
+    )
     assert float(loss) < -60
 
 
@@ -77,6 +79,26 @@ def test_gradients_are_those_of_float32(parts):
     state = {parameter.name: parameter for parameter in step.state}
     assert float(state["loss_scale"]) == FIRST_SCALE / 2**skipped
     assert {parameter.dtype for parameter in step.state} == {ms.float32, ms.int32}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "separator=skim separator_conf.hidden_size=6 separator_conf.chunk_size=20 separator_conf.n_blocks=2",
+        "separator=sepformer separator_conf.bottleneck_size=16 separator_conf.n_blocks=1 separator_conf.n_layers=1",
+        "separator=resepformer separator_conf.n_blocks=2 separator_conf.n_layers=1",
+        "separator=tdanet encoder=mixing_conv separator_conf.hidden_size=16 separator_conf.n_blocks=1 "
+        "separator_conf.n_levels=2 separator_conf.dropout=0",
+        "separator=sepreformer encoder_activation=gelu mask_activation=mapping separator_conf.bottleneck_size=8 "
+        "separator_conf.n_stages=1 separator_conf.kernel_size=5",
+    ],
+    ids=lambda options: options.split()[0].removeprefix("separator="),
+)
+def test_estimates_are_those_of_float32(options):
+    model = build_model(load_config(BASE, None, [f"kernel_size=16 n_filters=16 {options}"])).set_train(False)
+    mixture = Tensor(0.1 * np.random.default_rng(0).standard_normal((2, 800)).astype(np.float32))
+    exact, half = model(mixture).asnumpy(), ms.jit(in_half_precision(model))(mixture).asnumpy()
+    assert 0 < np.linalg.norm(half - exact) < 0.01 * np.linalg.norm(exact)
 
 
 def test_overflow_halves_the_scale_and_changes_nothing_else(monkeypatch):

@@ -9,7 +9,10 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindaudio_ext.config import load_config
 from mindaudio_ext.data.dataset import Batch
 from mindaudio_ext.errors import InputError
+from mindaudio_ext.layers.batch_norm import BatchNorm
+from mindaudio_ext.losses.pit_si_snr import PITLoss
 from mindaudio_ext.models.tasnet import build_model
+from mindaudio_ext.registry import LOSSES
 from mindaudio_ext.train.step import TrainStep
 
 BASE = Path(__file__).parents[2] / "conf/base.yaml"
@@ -77,7 +80,7 @@ def test_moving_averages_by_hand_and_while_validating():
     _, second, step, _ = after("ema_decay=0.75", batch(), batch(1))
     average = 0.75 * (0.75 * before + 0.25 * first) + 0.25 * second
     (taps,) = step.update.parameters
-    with step.averaged():
+    with step.ema_weights():
         assert np.abs(taps.asnumpy() - average).max() < 1e-6
     assert np.array_equal(taps.asnumpy(), second)
     assert np.abs(average - second).max() > 1e-4
@@ -101,7 +104,74 @@ def test_an_example_above_the_clamp_does_not_train():
     assert np.array_equal(before, then)
 
 
+class Deep(Filters):
+    """Gives the mixture's own estimates, and two auxiliary ones: half of them, and the mixture in both places."""
+
+    n_auxiliary = 2
+
+    def with_auxiliary(self, mixture):
+        estimates = self.construct(mixture)
+        return estimates, 0.5 * estimates, mixture.expand_dims(1) + 0 * estimates
+
+
+def test_auxiliary_estimates_have_their_share_of_the_loss():
+    """Halving does not change SI-SNR, so the loss is (1 - w / 2) of the estimates' and w / 2 of the mixture's."""
+    config = load_config(BASE, None, [f"{SGD} auxiliary_weight=0.5"])
+    model, one = Deep(), batch()
+    lengths = Tensor(one.lengths)
+    estimates, _, mixture = (
+        float(PITLoss(num_spks=2)(each, Tensor(one.sources), lengths))
+        for each in model.with_auxiliary(Tensor(one.mixture))
+    )
+    step = TrainStep(config, model)
+    for weight in (None, 0.2, 0.0):
+        share = 0.25 if weight is None else weight / 2
+        if weight is not None:
+            step.weigh_auxiliary(weight)
+        assert step(one, 0.0).loss == pytest.approx((1 - share) * estimates + share * mixture, abs=1e-4)
+    assert [parameter.name for parameter in step.state] == [p.name for p in TrainStep(config, Filters()).state]
+
+
+def test_without_a_weight_there_is_no_auxiliary_estimate():
+    step = TrainStep(load_config(BASE, None, [f"{SGD} auxiliary_weight=0"]), Deep())
+    plain = TrainStep(load_config(BASE, None, [SGD]), Filters())
+    assert not step.has_auxiliary
+    assert step(batch(), 0.1) == plain(batch(), 0.1)
+
+
+class Normed(nn.Cell):
+    """`Filters` of a mixture that batch normalisation has gone over."""
+
+    def __init__(self):
+        super().__init__()
+        self.filters, self.norm = Filters(), BatchNorm(1)
+
+    def construct(self, mixture):
+        return self.filters(self.norm(mixture.expand_dims(-1)).squeeze(-1))
+
+
+def test_running_statistics_move_with_each_part_and_not_in_a_step_that_is_not_applied():
+    model, one = Normed(), batch()
+    step = TrainStep(load_config(BASE, None, [f"{SGD} accum_steps=2"]), model)
+    model.set_train(True)
+    assert step(one, 0.0).applied
+    mean, variance = 0.0, 1.0
+    for part in np.split(one.mixture, 2):
+        mean, variance = 0.9 * mean + 0.1 * part.mean(), 0.9 * variance + 0.1 * part.var(ddof=1)
+    found = [parameter.asnumpy() for parameter in step.statistics]
+    assert np.concatenate(found) == pytest.approx([mean, variance], abs=1e-5)
+    one.mixture[2, 5] = np.inf
+    assert not step(one, 0.0).applied
+    assert [parameter.asnumpy().tolist() for parameter in step.statistics] == [value.tolist() for value in found]
+    other = Normed()
+    step.restart(other)
+    assert [float(parameter) for parameter in step.statistics] == [0, 1]
+
+
 SIZES = "separator_conf.hidden_size=5 separator_conf.chunk_size=10 separator_conf.n_blocks=2"
+TRANSFORMER = (
+    "separator_conf.n_layers=1 separator_conf.n_heads=2 separator_conf.feedforward_size=6 separator_conf.dropout=0.2"
+)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +181,14 @@ SIZES = "separator_conf.hidden_size=5 separator_conf.chunk_size=10 separator_con
         f"dptnet {SIZES} separator_conf.dropout=0.2",
         "tcn separator_conf.bottleneck_size=6 separator_conf.hidden_size=5 separator_conf.skip_size=4 "
         "separator_conf.n_blocks=2 separator_conf.n_repeats=2",
+        *(
+            pytest.param(options, marks=pytest.mark.needs("--all"))  # their blocks are put together as the others' are
+            for options in (
+                f"skim {SIZES} separator_conf.dropout=0.2",
+                f"sepformer separator_conf.bottleneck_size=8 {TRANSFORMER}",
+                f"resepformer separator_conf.n_blocks=3 {TRANSFORMER}",
+            )
+        ),
     ],
     ids=lambda options: options.split()[0],
 )
@@ -139,3 +217,26 @@ def test_a_model_without_blocks_cannot_compute_them_again():
     config = load_config(BASE, None, [SGD, "recompute=true"])
     with pytest.raises(InputError, match="recompute: this model has no blocks"):
         TrainStep(config, Filters())
+
+
+def test_a_conf_names_the_loss(monkeypatch):
+    """A toy loss, the mean of |estimate - reference| ** power, in the order given, with an option that a conf sets."""
+    monkeypatch.setattr(LOSSES, "_registered", dict(LOSSES._registered))
+
+    @LOSSES.register("distance")
+    class Distance(nn.Cell):
+        def __init__(self, *, num_spks: int, power: int = 2) -> None:
+            super().__init__()
+            assert num_spks == 2
+            self.power = power
+
+        def construct(self, estimates, references, lengths):
+            return (ops.abs(estimates - references) ** self.power).mean()
+
+    one = batch()
+    estimates = Filters()(Tensor(one.mixture)).asnumpy()
+    for options, power in (("", 2), ("loss_conf.power=1", 1)):
+        *_, result = after(f"loss=distance {options}", one)
+        assert result.loss == pytest.approx((np.abs(estimates - one.sources) ** power).mean(), rel=1e-5)
+    with pytest.raises(InputError, match=r"loss_conf.power: must be at least 1 and at most 65536, got 0"):
+        load_config(BASE, None, ["loss=distance loss_conf.power=0"])

@@ -36,7 +36,7 @@ def ip(*arguments: str) -> None:
 
 
 def run_on(machines, tmp_path, *program):
-    """Gives exit status and stderr of both machines' launchers."""
+    """Returns exit status and stderr of both machines' launchers."""
     options = ["--num_nodes", "2", "--master_addr", "10.77.0.1", "--master_port", "8118"]
     launchers = []
     for i, name in enumerate(machines):

@@ -153,7 +153,7 @@ def measure_inference(path: Path, threads: int, rounds: int, lengths: int) -> li
 
 
 def describe(threads: int) -> str:
-    """Gives machine and versions in a line."""
+    """Returns machine and versions in a line."""
     versions = {}
     for python, names in ((OURS, ("mindspore",)), (THEIRS, ("torch", "asteroid"))):
         code = "import importlib.metadata as m, sys; print(*map(m.version, sys.argv[1:]))"

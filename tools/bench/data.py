@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))  # measures this checkout, whichever is installed
 
 from mindaudio_ext.config import Config, load_config  # noqa: E402
 from mindaudio_ext.data.audio import write_wav  # noqa: E402
-from mindaudio_ext.data.kaldi_dir import write_data_dir  # noqa: E402
+from mindaudio_ext.data.kaldi_dir_writer import write_data_dir  # noqa: E402
 
 RATE = 8000  # Hz
 SOURCES = 2

@@ -2,7 +2,7 @@
 
     tools/venv/bin/python tools/bench/decode.py [--minutes 10] [--nj 2]
 
-The set is noise in LibriMix's lengths (3 to 14 s, 8 kHz), the model the one in the box. Starting and compiling are
+The set is noise in LibriMix's lengths (3 to 14 s, 8 kHz), the model the pretrained one. Starting and compiling are
 included.
 """
 

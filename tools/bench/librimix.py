@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from mindaudio_ext.data.librimix import MixRow, mix_row, mixed_length, read_metadata
-from mindaudio_ext.data.librimix_tree import Request, find_metadata, make_librimix
+from mindaudio_ext.corpora.librimix import MixRow, mix_row, mixed_length, read_metadata
+from mindaudio_ext.corpora.librimix_tree import Request, find_metadata, make_librimix
 from mindaudio_ext.data.parallel import parallel_map
 
 SPEAKERS = 20

@@ -13,7 +13,13 @@ if "$venv/bin/python" -c 'import torch, asteroid_filterbanks' 2>/dev/null; then
     echo "$venv is there"
     exit 0
 fi
+if [[ -e $venv && ! -f $venv/.made_by_setup ]]; then
+    echo "$venv is there and was not made by this script; move it away" >&2
+    exit 2
+fi
 rm -rf "$venv"
+mkdir "$venv"
+: >"$venv/.made_by_setup"
 "$python" -m venv "$venv"
 "$venv/bin/pip" install --quiet torch==2.13.0 numpy==1.26.4 packaging
 "$venv/bin/pip" install --quiet --no-deps asteroid==0.7.0 asteroid-filterbanks==0.4.0

@@ -22,7 +22,7 @@ MODEL = (
 
 
 def step_seconds(n_steps: int) -> float:
-    """Gives the median time of a step in this process, s."""
+    """Returns the median time of a step in this process, s."""
     sys.path.insert(0, str(ROOT))
     from mindaudio_ext.device import set_up_device
 

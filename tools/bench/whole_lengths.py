@@ -23,7 +23,7 @@ STATIC_SECONDS = (4.0, 7.0, 10.0, 13.0)
 
 
 def timed(function: Callable[[], object]) -> np.ndarray:
-    """Gives the seconds a call takes, by the clock and of the processor."""
+    """Returns the seconds a call takes, by the clock and of the processor."""
     before = np.array((time.perf_counter(), time.process_time()))
     function()
     return np.array((time.perf_counter(), time.process_time())) - before
@@ -38,14 +38,14 @@ def main() -> None:
     args = parser.parse_args()
     config = load_config(ROOT / "conf/base.yaml", args.config)
     set_up_device("CPU")
+    from mindaudio_ext.models.evaluation import BatchRunner, WholeUtterance
     from mindaudio_ext.models.tasnet import build_model
-    from mindaudio_ext.models.whole import Batch, WholeUtterance
 
     rng = np.random.default_rng(args.seed)
     rate = config.sample_rate
     lengths = np.sort(rng.integers(3 * rate, 14 * rate, args.n_utts))[::-1]  # falling, as in stage 3
     signal = 0.1 * rng.standard_normal(14 * rate).astype(np.float32)
-    statics = {round(seconds * rate): Batch(build_model(config)) for seconds in STATIC_SECONDS}
+    statics = {round(seconds * rate): BatchRunner(build_model(config)) for seconds in STATIC_SECONDS}
     for length, static in statics.items():
         static.separate(signal[None, :length])
 

@@ -54,7 +54,7 @@ def answer(content: dict[str, float]) -> None:
 
 
 def peak_memory() -> float:
-    """Gives the largest resident memory of this process so far, in MB."""
+    """Returns the largest resident memory of this process so far, in MB."""
     with open("/proc/self/status", encoding="ascii") as file:
         lines = dict(line.split(":", 1) for line in file)
     return int(lines["VmHWM"].split()[0]) / 1e3

@@ -43,7 +43,7 @@ class Asteroid(Worker):
 
 
 def pit_si_sdr(estimates: "torch.Tensor", sources: "torch.Tensor") -> "torch.Tensor":
-    """Gives the negative SI-SDR under the best permutation, mean over the batch; both [B, C, T]."""
+    """Returns the negative SI-SDR under the best permutation, mean over the batch; both [B, C, T]."""
     estimates = estimates - estimates.mean(dim=-1, keepdim=True)
     sources = sources - sources.mean(dim=-1, keepdim=True)
     dots = torch.einsum("bit,bjt->bij", estimates, sources)  # [B, C, C]

@@ -22,12 +22,12 @@ from worker import RATE, Worker, answer  # noqa: E402
 
 from mindaudio_ext.config import make_config  # noqa: E402
 from mindaudio_ext.convert import asteroid  # noqa: E402
-from mindaudio_ext.convert.experiment import fill  # noqa: E402
 from mindaudio_ext.convert.torch_file import read_torch_file  # noqa: E402
+from mindaudio_ext.convert.transfer import fill  # noqa: E402
 from mindaudio_ext.data.dataset import Batch  # noqa: E402
 from mindaudio_ext.models.cost import count_multiply_adds  # noqa: E402
+from mindaudio_ext.models.evaluation import WholeUtterance  # noqa: E402
 from mindaudio_ext.models.tasnet import build_model  # noqa: E402
-from mindaudio_ext.models.whole import WholeUtterance  # noqa: E402
 from mindaudio_ext.train.step import TrainStep  # noqa: E402
 
 
@@ -57,7 +57,7 @@ class Ours(Worker):
         return self.whole.separate(mixture)
 
     def cost(self) -> dict[str, int]:
-        """Gives trained parameters, and multiply-adds of a second."""
+        """Returns trained parameters, and multiply-adds of a second."""
         parameters = sum(parameter.size for parameter in self.model.trainable_params())
         return {"parameters": parameters, "multiply_adds": count_multiply_adds(self.model, 4 * RATE) // 4}
 

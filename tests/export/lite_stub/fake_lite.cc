@@ -45,6 +45,7 @@ struct Context::Data {
   std::vector<std::shared_ptr<DeviceInfoContext>> devices;
 };
 Context::Context() : data_(std::make_shared<Data>()) {}
+void Context::SetThreadNum(int32_t) {}
 std::vector<std::shared_ptr<DeviceInfoContext>> &Context::MutableDeviceInfo() { return data_->devices; }
 void AscendDeviceInfo::SetDeviceID(uint32_t device_id) { device_id_ = device_id; }
 uint32_t AscendDeviceInfo::GetDeviceID() const { return device_id_; }

@@ -69,6 +69,20 @@ using Shape = std::vector<std::int64_t>;
 
 constexpr int kFormat = 1;
 
+constexpr char kUsage[] =
+  R"(usage: infer_310 --model M.mindir --inputs DIR --outputs DIR [--device ascend|cpu] [--device_id N]
+
+Runs a MindIR on the chunks that DIR/inputs.txt lists, with MindSpore Lite.
+
+  --model      the graph, or what was converted from it
+  --inputs     the folder that preprocessing wrote
+  --outputs    the folder for the estimates; outputs.txt in it is written last
+  --device     ascend (default) or cpu
+  --device_id  the card (0)
+
+Exit status: 0 done, 1 the device or the model failed, 2 wrong input or use.
+)";
+
 std::string TypeName(mindspore::DataType type) {
   switch (type) {
     case mindspore::DataType::kNumberTypeFloat32:
@@ -215,6 +229,7 @@ class Network {
       ascend->SetDeviceID(options.device_id);
       context->MutableDeviceInfo().push_back(ascend);
     } else {
+      context->SetThreadNum(1);  // with more, Lite 2.0 leaves part of what a LayerNorm of few values gives unwritten
       context->MutableDeviceInfo().push_back(std::make_shared<mindspore::CPUDeviceInfo>());
     }
     Require(model_.Build(options.model.string(), mindspore::kMindIR, context), "building " + options.model.string());
@@ -368,10 +383,15 @@ void Main(const Options &options) {
 }  // namespace
 
 int main(int argc, char **argv) {
+  const std::vector<std::string> words(argv + 1, argv + argc);
   int status = 1;
   std::string message;
   try {
-    Main(ParseOptions({argv + 1, argv + argc}));
+    if (std::find(words.begin(), words.end(), "--help") != words.end()) {
+      std::cout << kUsage;
+      return 0;
+    }
+    Main(ParseOptions(words));
     return 0;
   } catch (const WrongInput &error) {
     status = 2;

@@ -33,6 +33,7 @@ class Context {
  public:
   struct Data;
   Context();
+  void SetThreadNum(int32_t thread_num);
   std::vector<std::shared_ptr<DeviceInfoContext>> &MutableDeviceInfo();
 
  private:

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Makes conversations of speech in LibriSpeech's layout, turns, pauses and overlaps: data/{train,dev,test}.
+# corpus: librispeech
+set -euo pipefail
+
+data=data                      # folder of the data directories
+nj=2                           # processes (1-1024)
+sample_rate=8000               # Hz; speech at other rates is resampled (1000-192000)
+num_spks=2                     # sources of a conversation (2-5); those of people who are not there are silent
+librispeech=                   # folder in LibriSpeech's layout, flac, wav, ogg, opus or mp3: <subset>/<speaker>/<chapter>/<utterance>.flac
+train_subsets=train-clean-100  # its subsets to train on, separated by spaces
+dev_subsets=dev-clean          # subsets to validate on
+test_subsets=test-clean        # subsets to score
+split_speakers=false           # instead, divide the speakers of all subsets: 10 % each for dev and test
+speakers="2 2 1"               # people in a conversation, 1 to num_spks; the numbers take turns
+statistics=                    # YAML of what conversations are to be like: silence, overlap, ...; empty: as statistics.yaml of the recipe says
+n_train=600                    # conversations to train on (1-1000000)
+train_seconds=20               # their length, or the least and the most, s
+n_dev=30                       # conversations to validate on (1-1000000)
+dev_seconds=30                 # their length, or the least and the most, s
+n_test=20                      # conversations to score (1-1000000)
+test_seconds="120 240"         # their length, or the least and the most, s
+seed=0                         # of the conversations (0-2147483647)
+debug=false                    # show the traceback of an error
+
+ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+. "$ROOT/tools/parse_options.sh"
+. "$ROOT/path.sh"
+. "$ROOT/tools/common.sh"
+
+if [[ -z $librispeech ]]; then die "--librispeech DIR is needed: a folder in LibriSpeech's layout" 2; fi
+debug_flag=() statistics_option=()
+if [[ $debug == true ]]; then debug_flag=(--debug); fi
+if [[ -n $statistics ]]; then statistics_option=(--statistics "$statistics"); fi
+
+# make NAME COUNT SECONDS SUBSETS: makes a set and checks it.
+make() {
+    local subsets=$4
+    if [[ $split_speakers == true ]]; then subsets=''; fi
+    run_command python -m mindaudio_ext.bin.make_conversations --librispeech "$librispeech" --subsets "$subsets" \
+        --split_speakers "$split_speakers" --data "$data" --set "$1" --n_conversations "$2" --seconds "$3" \
+        --speakers "$speakers" --num_spks "$num_spks" --sample_rate "$sample_rate" --seed "$seed" --nj "$nj" \
+        "${statistics_option[@]}" "${debug_flag[@]}"
+    run_command python -m mindaudio_ext.bin.validate_data_dir "$data/$1" --nj "$nj" "${debug_flag[@]}"
+}
+
+make train "$n_train" "$train_seconds" "$train_subsets"
+make dev "$n_dev" "$dev_seconds" "$dev_subsets"
+make test "$n_test" "$test_seconds" "$test_subsets"

@@ -1,0 +1,1 @@
+"""Augmentations of training examples, a file each. NumPy alone, no MindSpore."""

@@ -1,0 +1,130 @@
+"""Makes one set of simulated conversations from speech in LibriSpeech's layout."""
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from mindaudio_ext.bin.arguments import add_nj, add_num_spks, add_sample_rate, add_seed, not_empty, path, whole_number
+from mindaudio_ext.config.layers import read_mapping
+from mindaudio_ext.corpora.conversations import Parameters, make_conversations, read_statistics
+from mindaudio_ext.corpora.librispeech import find_utterances, list_subsets, read_sexes, split_speakers
+from mindaudio_ext.data.conversation import Statistics
+from mindaudio_ext.errors import InputError, command
+from mindaudio_ext.registry import near
+
+
+def run(args: argparse.Namespace) -> None:
+    """Makes the set; raises InputError for wrong input."""
+    asked = Statistics() if args.statistics is None else _read_statistics(args.statistics)
+    subsets = args.subsets.split() or list_subsets(args.librispeech)
+    utterances = find_utterances(args.librispeech, subsets)
+    if args.split_speakers == "true":
+        utterances = split_speakers(utterances, args.set, args.seed)
+    parameters = Parameters(
+        set_name=args.set,
+        n_conversations=args.n_conversations,
+        num_spks=args.num_spks,
+        speakers=tuple(args.speakers),
+        seconds=tuple(args.seconds),
+        sample_rate=args.sample_rate,
+        seed=args.seed,
+        asked=asked,
+    )
+    data_dir = make_conversations(
+        utterances,
+        args.data,
+        parameters,
+        corpus=args.corpus or " ".join(subsets),
+        sexes=read_sexes(args.librispeech),
+        nj=args.nj,
+    )
+    print(f"{data_dir}:\n{read_statistics(data_dir)}", end="")
+
+
+def _read_statistics(file: Path) -> Statistics:
+    values = read_mapping(file)
+    known = [field.name for field in dataclasses.fields(Statistics)]
+    for name, value in values.items():
+        if name not in known:
+            raise InputError(f"{file}: {name}: no such key{near(str(name), known)}; known: {', '.join(known)}")
+        numbers = value if name == "talk" and isinstance(value, list) else [value]
+        if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+            raise InputError(f"{file}: {name}: a number is expected, got {value!r}")
+        if name == "talk":
+            values[name] = tuple(map(float, numbers))
+    return Statistics(**values)
+
+
+def _numbers(low: int, high: int) -> Callable[[str], list[int]]:
+    """Returns the type of whole numbers within bounds, separated by spaces."""
+    one = whole_number(low, high)
+
+    def parse(text: str) -> list[int]:
+        found = [one(word) for word in text.split()]
+        if not found:
+            raise argparse.ArgumentTypeError("at least one number is expected")
+        return found
+
+    return parse
+
+
+def _span(text: str) -> tuple[float, float]:
+    """Is the type of a length in seconds, or of the shortest and the longest, separated by a space."""
+    words = text.split()
+    if not 1 <= len(words) <= 2 or not all(re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,6})?", word) for word in words):
+        raise argparse.ArgumentTypeError("seconds are expected, or the least and the most of them")
+    return float(words[0]), float(words[-1])
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the command's arguments."""
+    arguments = argparse.ArgumentParser(prog="make_conversations", description=__doc__)
+    arguments.add_argument(
+        "--librispeech", type=not_empty, required=True, help="folder in LibriSpeech's layout, any rate"
+    )
+    arguments.add_argument(
+        "--data", type=not_empty, required=True, help="the wavs go to DATA/wav/SET, the data directory is DATA/SET"
+    )
+    arguments.add_argument("--set", type=not_empty, required=True, help="name of the set")
+    arguments.add_argument("--subsets", default="", help="subsets to use, separated by spaces (all)")
+    arguments.add_argument(
+        "--split_speakers",
+        choices=("true", "false"),
+        default="false",
+        help="take only the speakers of this set, which is train, dev (10 %% of them) or test (10 %%)",
+    )
+    arguments.add_argument(
+        "--corpus", default="", metavar="TEXT", help="what the speech is, for RESULTS.md (the subsets)"
+    )
+    number = whole_number(1, 1_000_000)
+    arguments.add_argument("--n_conversations", type=number, metavar="N", required=True, help="conversations to make")
+    arguments.add_argument(
+        "--speakers",
+        type=_numbers(1, 5),
+        default=[2],
+        metavar="N...",
+        help="people in a conversation, 1 to num_spks; several numbers take turns (2)",
+    )
+    arguments.add_argument(
+        "--seconds",
+        type=_span,
+        default=(60.0, 120.0),
+        metavar="S...",
+        help="length, or the least and the most (60 120)",
+    )
+    arguments.add_argument(
+        "--statistics", type=path, metavar="FILE", help="YAML of what conversations are to be like (the defaults)"
+    )
+    add_num_spks(arguments)
+    add_sample_rate(arguments)
+    add_seed(arguments, "of every draw")
+    add_nj(arguments)
+    return arguments
+
+
+main = command(parser, run)
+
+if __name__ == "__main__":
+    main()

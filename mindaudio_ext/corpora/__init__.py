@@ -1,0 +1,1 @@
+"""Corpora: from what is published or recorded to data directories."""

@@ -1,0 +1,306 @@
+"""Sets of simulated conversations of a corpus of speech: wavs, the data directory that lists them, and an RTTM file."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from mindaudio_ext.corpora.librispeech import Utterance
+from mindaudio_ext.corpora.mixture_plan import rng_of
+from mindaudio_ext.corpora.mixture_sets import TAKEN, is_finished, prepare, read_at, text_of, wav_folder
+from mindaudio_ext.data.audio import to_pcm16, write_wav
+from mindaudio_ext.data.conversation import Statistics, Tally, find_pieces, plan_conversation, render, rttm_lines
+from mindaudio_ext.data.kaldi_dir import CORPUS
+from mindaudio_ext.data.kaldi_dir_writer import MIXTURES_STAMP, data_folder, write_data_dir
+from mindaudio_ext.data.mixture import LOUDEST, PEAK, QUIETEST, SHORTEST, loudness
+from mindaudio_ext.data.parallel import parallel_map
+from mindaudio_ext.data.silence import name_some
+from mindaudio_ext.errors import InputError
+from mindaudio_ext.keys import MAX_SOURCES, file_name, require_key, require_name
+from mindaudio_ext.lock import locked
+
+log = logging.getLogger(__name__)
+RTTM = "rttm"  # in a data directory: who speaks when
+CONVERSATIONS_FORMAT = 1  # of the recipe for conversations: changes when the same parameters give other samples
+_MOST_UTTERANCES = 20  # of a speaker that are used in a set
+_LARGEST_SHARE = 0.999  # of a source's full scale
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the samples of a set depend on, apart from the utterances.
+
+    Attributes:
+        set_name: of it.
+        n_conversations: in it.
+        num_spks: sources of each; those of absent speakers are silent.
+        speakers: how many people speak; each number in its turn.
+        seconds: the shortest and the longest that are asked for.
+        sample_rate: Hz.
+        seed: of every draw.
+        asked: what conversations are to be like.
+        format: of the recipe.
+    """
+
+    set_name: str
+    n_conversations: int
+    num_spks: int
+    speakers: tuple[int, ...]
+    seconds: tuple[float, float]
+    sample_rate: int
+    seed: int
+    asked: Statistics
+    format: int = CONVERSATIONS_FORMAT
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of an utterance: its file and its samples at the set's rate."""
+
+    path: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A conversation to be made: its key, its number, its speakers and the pieces of each."""
+
+    key: str
+    index: int
+    speakers: tuple[str, ...]
+    pieces: tuple[tuple[Piece, ...], ...]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A conversation that was made: its samples, its turns (speaker's number, first sample, end), its tally."""
+
+    n_samples: int
+    turns: list[tuple[int, int, int]]
+    tally: Tally
+
+
+def make_conversations(
+    utterances: Sequence[Utterance],
+    data: str | os.PathLike,
+    parameters: Parameters,
+    *,
+    corpus: str = "speech",
+    sexes: Mapping[str, str] | None = None,
+    nj: int = 1,
+) -> Path:
+    """Makes a set of conversations; the same bytes for any `nj` and after any interruption.
+
+    Args:
+        utterances: of single speakers.
+        data: wavs go to `data/wav/<set>/{mix,s1,s2,...}/<key>.wav`, the data directory is `data/<set>`.
+        parameters: of the set. With others than before, the set is made anew.
+        corpus: what the utterances are, for RESULTS.md.
+        sexes: speaker -> f or m, as far as known.
+        nj: processes.
+
+    Returns:
+        the data directory, in which `statistics.txt` says what was asked for and what there is.
+
+    Raises:
+        InputError: when speech or statistics do not do, or the folders hold something this command did not make.
+    """
+    _check(parameters)
+    data = Path(os.path.abspath(data))
+    data_dir, wavs = data / parameters.set_name, data / "wav" / parameters.set_name
+    stamp = _stamp(utterances, parameters)
+    data_folder(data_dir).recover()
+    if is_finished(data_dir, wavs, stamp):
+        return data_dir
+    with locked(wavs.parent, wavs.name):
+        prepare(data_dir, wavs, stamp)
+        jobs = _draw(_pieces_of_speakers(utterances, parameters, nj), parameters)
+        names = ("mix", *_source_names(parameters))
+        files = [f"{name}/{file_name(job.key)}.wav" for name in names for job in jobs]
+        wav_folder(data_dir, wavs).claim([MIXTURES_STAMP, *files])
+        make = partial(_make, wavs, parameters)
+        made = list(parallel_map(make, jobs, nj=nj, title=f"conversations of {parameters.set_name}"))
+        _write(data_dir, wavs, parameters, jobs=jobs, made=made, stamp=stamp, corpus=corpus, sexes=sexes or {})
+    return data_dir
+
+
+def _check(parameters: Parameters) -> None:
+    require_name(parameters.set_name, "set")
+    if parameters.set_name in TAKEN:
+        raise InputError(f"'{parameters.set_name}' cannot be the name of a set")
+    if not 2 <= parameters.num_spks <= MAX_SOURCES:
+        raise InputError(f"num_spks: 2 to {MAX_SOURCES} sources are expected; got {parameters.num_spks}")
+    if not parameters.speakers or not all(1 <= number <= parameters.num_spks for number in parameters.speakers):
+        found = list(parameters.speakers)
+        raise InputError(f"speakers: numbers from 1 to num_spks ({parameters.num_spks}) are expected; got {found}")
+    shortest, longest = parameters.seconds
+    if not 1 <= shortest <= longest <= 36000:
+        raise InputError(f"seconds: from 1 to 36000, the shorter first, are expected; got {shortest:g} {longest:g}")
+    for number in sorted(set(parameters.speakers)):
+        if problem := parameters.asked.problem(number):
+            raise InputError(f"conversations of {number} speaker(s) cannot be made: {problem}")
+
+
+def _stamp(utterances: Sequence[Utterance], parameters: Parameters) -> str:
+    digest = hashlib.sha256()
+    for utterance in utterances:
+        digest.update(f"{utterance.key} {utterance.speaker} {os.path.getsize(utterance.path)}\n".encode())
+    return json.dumps(asdict(parameters) | {"conversations": True, "utterances": digest.hexdigest()}) + "\n"
+
+
+def _pieces_of_speakers(
+    utterances: Sequence[Utterance], parameters: Parameters, nj: int
+) -> dict[str, tuple[Piece, ...]]:
+    """Cuts some utterances of each speaker into pieces; says which have no speech."""
+    of_speaker: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        of_speaker.setdefault(utterance.speaker, []).append(utterance)
+    chosen: list[Utterance] = []
+    for number, speaker in enumerate(sorted(of_speaker)):
+        own = of_speaker[speaker]
+        order = rng_of(parameters, "choice", number).permutation(len(own))
+        chosen += [own[i] for i in sorted(order[:_MOST_UTTERANCES])]
+    cut = partial(_cut, sample_rate=parameters.sample_rate)
+    found = list(parallel_map(cut, chosen, nj=nj, title=f"pieces for {parameters.set_name}"))
+    if silent := [utterance.key for utterance, cuts in zip(chosen, found) if not own]:
+        log.warning("set %s: left out, because no speech is in them: %s", parameters.set_name, name_some(silent))
+    pieces: dict[str, tuple[Piece, ...]] = {}
+    for utterance, cuts in zip(chosen, found):
+        if cuts:
+            pieces[utterance.speaker] = pieces.get(utterance.speaker, ()) + cuts
+    least = max(parameters.speakers)
+    if len(pieces) < least:
+        raise InputError(
+            f"set {parameters.set_name}: speech of {len(pieces)} speaker(s); conversations of {least} different "
+            "speakers cannot be made"
+        )
+    return pieces
+
+
+def _cut(utterance: Utterance, *, sample_rate: int) -> tuple[Piece, ...]:
+    slices = find_pieces(read_at(utterance.path, sample_rate), sample_rate)
+    return tuple(Piece(utterance.path, one.start, one.stop) for one in slices)
+
+
+def _draw(pieces: Mapping[str, tuple[Piece, ...]], parameters: Parameters) -> list[_Job]:
+    """Draws who talks to whom: in each pass over the speakers, shuffled, each is used at most once."""
+    names, n_passes = sorted(pieces), 0
+    waiting: list[str] = []
+    jobs: list[_Job] = []
+    for index in range(parameters.n_conversations):
+        number = parameters.speakers[index % len(parameters.speakers)]
+        while len(set(waiting)) < number:
+            order = rng_of(parameters, "pass", n_passes).permutation(len(names))
+            waiting += [names[i] for i in order]
+            n_passes += 1
+        speakers = tuple(dict.fromkeys(waiting))[:number]
+        for speaker in speakers:
+            waiting.remove(speaker)
+        key = f"{index:05d}_{'_'.join(speakers)}"
+        require_key(key, f"set {parameters.set_name}")
+        jobs.append(_Job(key, index, speakers, tuple(pieces[speaker] for speaker in speakers)))
+    return jobs
+
+
+def _make(wavs: Path, parameters: Parameters, job: _Job) -> _Made:
+    """Writes what is missing of the wavs of a conversation."""
+    rate, rng = parameters.sample_rate, rng_of(parameters, "conversation", job.index)
+    targets = rng.uniform(QUIETEST, LOUDEST, len(job.speakers))
+    n_samples = round(rng.uniform(*parameters.seconds) * rate)
+    lengths = [[one.stop - one.start for one in own] for own in job.pieces]
+    plan = plan_conversation(rng, parameters.asked, lengths, n_samples=n_samples, sample_rate=rate)
+    names = ("mix", *_source_names(parameters))
+    paths = [wavs / name / f"{file_name(job.key)}.wav" for name in names]
+    if not all(path.exists() for path in paths):
+        signals = [_at_level(own, target, rate) for own, target in zip(job.pieces, targets)]
+        sources = render(plan, signals, sample_rate=rate, n_sources=parameters.num_spks)
+        peak = max(np.abs(sources).max() / _LARGEST_SHARE, np.abs(sources.sum(axis=0)).max() / PEAK)
+        sources /= max(1.0, peak)
+        for path, samples in zip(paths, (to_pcm16(sources.sum(axis=0)), *to_pcm16(sources))):
+            write_wav(path, samples, rate)
+    return _Made(plan.n_samples, plan.turns(), plan.tally)
+
+
+def _at_level(pieces: Sequence[Piece], target: float, rate: int) -> list[np.ndarray]:
+    """Reads a speaker's pieces and brings them, all alike, to a loudness in LUFS."""
+    files = {path: read_at(path, rate) for path in dict.fromkeys(one.path for one in pieces)}
+    signals = [np.asarray(files[one.path][one.start : one.stop], np.float32) for one in pieces]
+    joined = np.concatenate(signals)
+    level = loudness(joined, rate) if len(joined) >= SHORTEST * rate else -np.inf
+    gain = 10 ** ((target - level) / 20) if np.isfinite(level) else 1.0
+    return [np.float32(gain) * signal for signal in signals]
+
+
+def _write(
+    data_dir: Path,
+    wavs: Path,
+    parameters: Parameters,
+    *,
+    jobs: Sequence[_Job],
+    made: Sequence[_Made],
+    stamp: str,
+    corpus: str,
+    sexes: Mapping[str, str],
+) -> None:
+    names = ("mix", *_source_names(parameters))
+    paths = [{job.key: str(wavs / name / f"{file_name(job.key)}.wav") for job in jobs} for name in names]
+    rttm: list[str] = []
+    for job, one in zip(jobs, made):
+        rate = parameters.sample_rate
+        turns = [(job.speakers[speaker], start / rate, (end - start) / rate) for speaker, start, end in one.turns]
+        rttm += rttm_lines(job.key, turns)
+    everyone = dict.fromkeys(speaker for job in jobs for speaker in job.speakers)
+    absent = {job.key: _absent(job, parameters) for job in jobs}
+    known = {speaker: sex for speaker in everyone if (sex := sexes.get(speaker))}
+    complete = len(known) == len(everyone) and not any(absent.values())
+    write_data_dir(
+        data_dir,
+        mixtures=paths[0],
+        sources=paths[1:],
+        num_samples={job.key: one.n_samples for job, one in zip(jobs, made)},
+        src2spk={job.key: (*job.speakers, *absent[job.key]) for job in jobs},
+        spk2gender=known if complete else None,
+        extra={
+            MIXTURES_STAMP: stamp,
+            CORPUS: f"{corpus}, simulated conversations, seed {parameters.seed}\n",
+            RTTM: "".join(f"{line}\n" for line in rttm),
+            "statistics.txt": "".join(f"{line}\n" for line in _statistics(parameters, jobs, made)),
+        },
+    )
+
+
+def _absent(job: _Job, parameters: Parameters) -> tuple[str, ...]:
+    """Names the silent sources: nobody's speech, and of no two conversations the same."""
+    numbers = range(len(job.speakers) + 1, parameters.num_spks + 1)
+    return tuple(f"absent-{parameters.set_name}-{job.index}-{number}" for number in numbers)
+
+
+def _statistics(parameters: Parameters, jobs: Sequence[_Job], made: Sequence[_Made]) -> list[str]:
+    lines = []
+    for number in sorted(set(parameters.speakers)):
+        own = [one for job, one in zip(jobs, made) if len(job.speakers) == number]
+        if not own:
+            continue
+        tally = Tally()
+        for one in own:
+            tally.add(one.tally)
+        seconds = tally.samples / parameters.sample_rate
+        lines.append(f"{number} speaker(s): {len(own)} conversations, {seconds / 60:.1f} min")
+        lines += [f"  {line}" for line in tally.lines(parameters.asked.of(number), parameters.sample_rate)]
+    return lines
+
+
+def read_statistics(data_dir: Path) -> str:
+    """Returns what a set's statistics.txt says."""
+    return text_of(data_dir / "statistics.txt") or ""
+
+
+def _source_names(parameters: Parameters) -> list[str]:
+    return [f"s{i}" for i in range(1, parameters.num_spks + 1)]

@@ -1,0 +1,105 @@
+"""Training examples cut from conversations that are new in each epoch, of the sources of a MindRecord set."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mindaudio_ext.data.audio import from_pcm16, to_pcm16
+from mindaudio_ext.data.conversation import Statistics, find_pieces, plan_conversation, render
+from mindaudio_ext.data.examples import Example, Examples
+from mindaudio_ext.data.mindrecord import Manifest, read_rows
+from mindaudio_ext.data.mixture import LOUDEST, PEAK, QUIETEST, SHORTEST, loudness
+from mindaudio_ext.errors import InputError
+
+_UTTERANCES = 2  # of a speaker in an example, at most
+_CONVERSATION = 2  # segments that a conversation has at least, of which one is cut out
+
+
+class Conversations(Examples):
+    """Segments of conversations: in them nobody, one or two of the speakers are heard, and other sources are silent.
+
+    As many examples an epoch as the set has mixtures; each is of speakers and utterances drawn by (seed, epoch, place).
+    A speaker's loudness is drawn from -33 to -25 LUFS.
+
+    Args:
+        manifest: the set, of which only the sources are used.
+        segment: samples of an example.
+        seed: of all that is drawn.
+        speakers: how many people a conversation has; one of the numbers is drawn.
+        asked: what conversations are to be like.
+
+    Raises:
+        InputError: the set does not tell its speakers or has too few, or the statistics cannot be had.
+    """
+
+    def __init__(
+        self, manifest: Manifest, *, segment: int, seed: int, speakers: Sequence[int], asked: Statistics
+    ) -> None:
+        super().__init__(manifest, segment=segment, seed=seed, keep_silent=True)
+        if manifest.speakers is None:
+            raise InputError(f"{manifest.path}: conversations needs the speakers; its data directory has no src2spk")
+        self.numbers, self.asked = tuple(speakers), asked
+        self._signals: dict[str, list[tuple[int, int]]] = {}  # row and source of each utterance
+        for row, (key, names) in enumerate(zip(manifest.keys, manifest.speakers)):
+            for source, name in enumerate(names):
+                if source + 1 not in manifest.silent.get(key, ()):
+                    self._signals.setdefault(name, []).append((row, source))
+        self._names = sorted(self._signals)
+        most = max(self.numbers)
+        if most > manifest.num_spks:
+            raise InputError(f"conversation_speakers: {most} is more than num_spks ({manifest.num_spks})")
+        if len(self._names) < most:
+            raise InputError(f"{manifest.path}: has {len(self._names)} speakers; conversations of {most} need as many")
+        for number in sorted(set(self.numbers)):
+            if problem := asked.problem(number):
+                raise InputError(f"conversations of {number} speaker(s) cannot be made: {problem}")
+
+    def _cut(self, epoch: int, places: Sequence[int]) -> Iterator[Example | None]:
+        rngs = [np.random.default_rng((self.seed, epoch, place)) for place in places]
+        drawn = [self._draw(rng) for rng in rngs]
+        wanted = [signal for speakers in drawn for own in speakers for signal in own]
+        signals = self._read(wanted)
+        for rng, speakers in zip(rngs, drawn):
+            yield self._converse(rng, [[next(signals) for _ in own] for own in speakers])
+
+    def _read(self, wanted: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
+        """Yields the samples of the sources of these rows; no more rows at once are read than the set has."""
+        size = len(self.manifest.keys)
+        for first in range(0, len(wanted), size):
+            part = wanted[first : first + size]
+            for (_, source), (_, _, sources) in zip(part, read_rows(self.manifest, [row for row, _ in part])):
+                yield from_pcm16(sources[source])
+
+    def _draw(self, rng: np.random.Generator) -> list[list[tuple[int, int]]]:
+        """Draws the speakers of a conversation, and of each the utterances."""
+        found = []
+        for name in rng.permutation(len(self._names))[: rng.choice(self.numbers)].tolist():
+            own = self._signals[self._names[name]]
+            found.append([own[i] for i in rng.permutation(len(own))[:_UTTERANCES].tolist()])
+        return found
+
+    def _converse(self, rng: np.random.Generator, utterances: list[list[np.ndarray]]) -> Example | None:
+        """Cuts an example out of a conversation; None when one of the speakers says nothing."""
+        rate, pieces = self.manifest.sample_rate, []
+        for own in utterances:
+            found = [samples[piece] for samples in own for piece in find_pieces(samples, rate)]
+            if not found:
+                return None
+            pieces.append(_at_level(found, rng.uniform(QUIETEST, LOUDEST), rate))
+        lengths = [[len(piece) for piece in own] for own in pieces]
+        n_samples = _CONVERSATION * self.segment
+        plan = plan_conversation(rng, self.asked, lengths, n_samples=n_samples, sample_rate=rate)
+        start = int(rng.integers(plan.n_samples - self.segment + 1))
+        whole = render(plan, pieces, sample_rate=rate, n_sources=self.manifest.num_spks)
+        sources = whole[:, start : start + self.segment]
+        peak = max(np.abs(sources).max(), np.abs(sources.sum(axis=0)).max())
+        sources = sources * min(1.0, PEAK / peak) if peak > 0 else sources
+        return from_pcm16(to_pcm16(sources.sum(axis=0))), from_pcm16(to_pcm16(sources))
+
+
+def _at_level(pieces: list[np.ndarray], target: float, rate: int) -> list[np.ndarray]:
+    """Brings a speaker's pieces, all alike, to a loudness in LUFS; they stay as they are when they have none."""
+    joined = np.concatenate(pieces)
+    level = loudness(joined, rate) if len(joined) >= SHORTEST * rate else -np.inf
+    gain = np.float32(10 ** ((target - level) / 20)) if np.isfinite(level) else np.float32(1)
+    return [gain * piece for piece in pieces]

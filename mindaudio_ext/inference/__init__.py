@@ -1,0 +1,1 @@
+"""Inference: a trained model over recordings, sets and streams."""

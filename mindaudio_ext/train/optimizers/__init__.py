@@ -1,0 +1,1 @@
+"""Optimizers, one in each file, which bears its name."""

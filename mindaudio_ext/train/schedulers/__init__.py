@@ -1,0 +1,1 @@
+"""Learning-rate schedules, one in each file, which bears its name."""

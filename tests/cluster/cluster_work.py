@@ -1,0 +1,37 @@
+"""What the tests map on a cluster; each call leaves a line in a file, so that the tests can count them."""
+
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from mindaudio_ext.cluster import forget_results
+from mindaudio_ext.data.parallel import parallel_map
+from mindaudio_ext.errors import InputError
+
+
+def square(folder: Path, number: int) -> int:
+    """Returns the square; waits while there is `wait`, fails with `bad.<number>`, is killed with `end.<number>`."""
+    with open(folder / "calls", "a") as calls:
+        calls.write(f"{number}\n")
+    while (folder / "wait").exists():
+        time.sleep(0.1)
+    if (folder / f"bad.{number}").exists():
+        raise InputError(f"bad.{number}: is there")
+    if (folder / f"end.{number}").exists():
+        os._exit(9)
+    return number**2
+
+
+def main() -> None:
+    """Maps 0 to 9 and prints the results."""
+    folder = Path(sys.argv[1])
+    print(list(parallel_map(partial(square, folder), list(range(10)), nj=1, title="squares")))
+    forget_results()
+
+
+if __name__ == "__main__":
+    from cluster_work import main as importable  # the tasks import what is mapped
+
+    importable()

@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# A real Slurm on this machine, all of it in one folder: slurmctld, its munged, and a slurmd for each of some nodes, which
+# has a network namespace and an address of its own where these can be made.
+#   tests/cluster/start_slurm.sh start FOLDER [NODES]   starts it, as root; then: export SLURM_CONF=FOLDER/slurm.conf
+#   tests/cluster/start_slurm.sh controller FOLDER      starts its slurmctld again, after `kill $(<FOLDER/slurmctld.pid)`
+#   tests/cluster/start_slurm.sh stop FOLDER            ends every process of it
+# Debian and Ubuntu: apt-get install slurm-wlm munge
+set -euo pipefail
+
+# fail MESSAGE: one line, exit status 2.
+fail() {
+    printf 'start_slurm.sh: error: %s\n' "$1" >&2
+    exit 2
+}
+
+# free_port: prints a port of this machine that nobody listens at.
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# Makes a bridge with this machine at one end and a network namespace for each node at another; false where it cannot.
+make_network() {
+    local i name=sl$$
+    type -P ip >/dev/null && ip link add "$name" type bridge 2>/dev/null || return 1
+    printf '%s\n' "$name" >"$folder/network"
+    ip address add "$net.1/24" dev "$name"
+    ip link set "$name" up
+    for ((i = 0; i < nodes; i++)); do
+        ip netns add "$name-$i" || return 1
+        ip link add "$name.$i" type veth peer name "$name+$i"
+        ip link set "$name.$i" master "$name" up
+        ip link set "$name+$i" netns "$name-$i"
+        ip -n "$name-$i" address add "$net.$((i + 2))/24" dev "$name+$i"
+        ip -n "$name-$i" link set "$name+$i" up
+        ip -n "$name-$i" link set lo up
+    done
+}
+
+remove_network() {
+    local namespace name
+    if ! [[ -f $folder/network ]]; then return; fi
+    name=$(<"$folder/network")
+    for namespace in /run/netns/"$name"-*; do ip netns delete "${namespace##*/}" 2>/dev/null || true; done
+    ip link delete "$name" 2>/dev/null || true
+    rm "$folder/network"
+}
+
+# in_node N COMMAND...: runs it in the network of a node. `ip netns exec` would also hide /sys/fs/cgroup from slurmd.
+in_node() {
+    if [[ -f $folder/network ]]; then nsenter --net="/run/netns/$(<"$folder/network")-$1" "${@:2}"; else "${@:2}"; fi
+}
+
+# Two partitions: main, and short, whose jobs may take a minute.
+write_configuration() {
+    local host i controller=127.0.0.1 address
+    if [[ -f $folder/network ]]; then controller=$net.1; fi
+    host=$(hostname -s)
+    cat >"$folder/slurm.conf" <<END
+ClusterName=test
+SlurmctldHost=$host($controller)
+SlurmctldPort=$(free_port)
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket=$folder/munge.socket,cred_expire=5
+CredType=cred/munge
+StateSaveLocation=$folder/state
+SlurmdSpoolDir=$folder/spool.%n
+SlurmctldPidFile=$folder/slurmctld.pid
+SlurmdPidFile=$folder/slurmd.%n.pid
+SlurmctldLogFile=$folder/slurmctld.log
+SlurmdLogFile=$folder/slurmd.%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SwitchType=switch/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SlurmdParameters=config_overrides
+SchedulerParameters=sched_interval=1,batch_sched_delay=0,sched_min_interval=0,defer_batch=0
+JobCompType=jobcomp/filetxt
+JobCompLoc=$folder/finished_jobs.txt
+AccountingStorageType=accounting_storage/none
+MinJobAge=10
+KillWait=20
+InactiveLimit=0
+ReturnToService=2
+END
+    for ((i = 0; i < nodes; i++)); do
+        address=127.0.0.1
+        if [[ -f $folder/network ]]; then address=$net.$((i + 2)); fi
+        printf 'NodeName=node%d NodeHostname=%s NodeAddr=%s Port=%d CPUs=4 RealMemory=4000\n' \
+            "$i" "$host" "$address" "$(free_port)" >>"$folder/slurm.conf"
+    done
+    printf 'PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO\n' >>"$folder/slurm.conf"
+    printf 'PartitionName=short Nodes=ALL MaxTime=1 DefaultTime=1 State=UP\n' >>"$folder/slurm.conf"
+}
+
+start_munge() {
+    head -c 1024 /dev/urandom >"$folder/munge.key"
+    chmod 400 "$folder/munge.key"
+    munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \
+        --log-file="$folder/munged.log" --seed-file="$folder/munged.seed"
+}
+
+# Waits until every node takes jobs.
+wait_for_nodes() {
+    local idle
+    for _ in {1..150}; do
+        idle=$(sinfo -h -N -p main -o %T 2>/dev/null | grep -cx idle) || idle=0
+        if [[ $idle == "$nodes" ]]; then return; fi
+        sleep 0.2
+    done
+    fail "the nodes did not come up; see $folder/*.log"
+}
+
+# The slurmds end their jobs first.
+stop() {
+    local file processes=()
+    scancel --user=root 2>/dev/null || true
+    for file in "$folder"/slurmd.*.pid "$folder/slurmctld.pid" "$folder/munged.pid"; do
+        if [[ -f $file ]]; then processes+=("$(<"$file")"); fi
+    done
+    if ! ((${#processes[@]})); then return; fi
+    kill "${processes[@]}" 2>/dev/null || true
+    sleep 2
+    kill -KILL "${processes[@]}" 2>/dev/null || true
+    remove_network
+}
+
+if (($# < 2)); then fail "expected: start FOLDER [NODES], controller FOLDER or stop FOLDER"; fi
+action=$1 folder=$(realpath -m -- "$2") nodes=${3:-2} net=10.$((64 + $$ % 128)).$((RANDOM % 256))
+export SLURM_CONF=$folder/slurm.conf
+for program in munged slurmctld slurmd sinfo; do
+    command -v "$program" >/dev/null || fail "$program is missing: apt-get install slurm-wlm munge"
+done
+if ((UID != 0)); then fail "must be root: slurmd is"; fi
+case $action in
+    start)
+        mkdir -p "$folder/state"
+        chmod 755 "$folder"
+        make_network || remove_network
+        write_configuration
+        start_munge
+        slurmctld -c
+        for ((i = 0; i < nodes; i++)); do
+            mkdir -p "$folder/spool.node$i"
+            in_node "$i" slurmd -N "node$i"
+        done
+        wait_for_nodes
+        ;;
+    controller) slurmctld ;;
+    stop) stop ;;
+    *) fail "'$action': expected start, controller or stop" ;;
+esac

@@ -1,0 +1,189 @@
+"""Array jobs on a real Slurm: what they give, what of them is run again, and what is said of what cannot be."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mindaudio_ext.cluster import read_options
+from mindaudio_ext.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+SQUARES = "[0, 1, 4, 9, 16, 25, 36, 49, 64, 81]"
+needs_slurm = pytest.mark.needs("slurm")
+
+
+class Work:
+    """A command that maps the squares of 0 to 9, in three shards."""
+
+    def __init__(self, folder, slurm, conf="all --ntasks=1\n"):
+        self.folder, self.jobs = folder, folder / "jobs"
+        (folder / "slurm.conf").write_text(conf)
+        self.environment = os.environ | {
+            "SLURM_CONF": str(slurm / "slurm.conf"),
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}",
+            "MINDAUDIO_EXT_SLURM": str(folder / "slurm.conf"),
+            "MINDAUDIO_EXT_SHARDS": "3",
+            "MINDAUDIO_EXT_JOBS": str(self.jobs),
+        }
+
+    def start(self):
+        code = "from mindaudio_ext import log; log.to_stderr(); import cluster_work; cluster_work.main()"
+        return subprocess.Popen(
+            [sys.executable, "-c", code, self.folder],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self):
+        process = self.start()
+        out, errors = process.communicate(timeout=120)
+        return process.returncode, out.strip(), errors
+
+    def calls(self):
+        path = self.folder / "calls"
+        return Counter(map(int, path.read_text().split())) if path.is_file() else Counter()
+
+    def wait_for_calls(self, count):
+        deadline = time.monotonic() + 60
+        while sum(self.calls().values()) < count and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert sum(self.calls().values()) == count
+
+    def queued(self):
+        found = subprocess.run(["squeue", "-h", "-r"], env=self.environment, capture_output=True, text=True, check=True)
+        return found.stdout
+
+
+@needs_slurm
+def test_results_come_in_the_order_of_the_items(tmp_path, slurm):
+    work = Work(tmp_path, slurm)
+    status, out, errors = work.run()
+    assert (status, out) == (0, SQUARES), errors
+    assert work.calls() == Counter(range(10))
+    (job,) = work.jobs.iterdir()
+    assert sorted(path.name for path in job.iterdir()) == ["log.0", "log.1", "log.2"]
+    assert (slurm / "finished_jobs.txt").read_text().count(f"Name={job.name} JobState=COMPLETED") == 3
+    assert "3 of 3 shards" in errors
+
+
+@needs_slurm
+def test_a_shard_that_was_killed_is_named_and_it_alone_is_run_again(tmp_path, slurm):
+    work = Work(tmp_path, slurm)
+    (tmp_path / "end.4").touch()  # of the shard 1: 1, 4, 7
+    status, out, errors = work.run()
+    assert (status, out) == (1, "")
+    assert re.search(r"squares: of 3 shards failed: 1; .* log: \S+/log\.1", errors)
+    (tmp_path / "end.4").unlink()
+    status, out, errors = work.run()
+    assert (status, out) == (0, SQUARES), errors
+    assert work.calls() == Counter([*range(10), 1, 4, 7]) - Counter([7])  # 7 came after the end, in the first run
+
+
+@needs_slurm
+def test_wrong_input_found_by_a_shard_is_wrong_input(tmp_path, slurm):
+    work = Work(tmp_path, slurm)
+    (tmp_path / "bad.5").touch()
+    status, _, errors = work.run()
+    assert status == 1  # of a bare Python; a command makes 2 of it
+    assert "InputError: bad.5: is there (shard 2 of 3" in errors
+
+
+@needs_slurm
+def test_a_killed_command_finds_its_jobs_again(tmp_path, slurm):
+    work = Work(tmp_path, slurm)
+    (tmp_path / "wait").touch()
+    first = work.start()
+    work.wait_for_calls(3)
+    first.kill()
+    first.wait()
+    second = work.start()
+    time.sleep(2)
+    (tmp_path / "wait").unlink()
+    out, errors = second.communicate(timeout=120)
+    assert (second.returncode, out.strip()) == (0, SQUARES), errors
+    assert "3 shards of a call before are found" in errors
+    assert work.calls() == Counter(range(10))
+
+
+@needs_slurm
+def test_sigterm_ends_the_jobs(tmp_path, slurm):
+    work = Work(tmp_path, slurm)
+    (tmp_path / "wait").touch()
+    process = work.start()
+    work.wait_for_calls(3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    deadline = time.monotonic() + 30
+    while work.queued() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert work.queued() == ""
+
+
+@needs_slurm
+def test_slurmctld_may_be_away_while_jobs_run(tmp_path, slurm):
+    work = Work(tmp_path, slurm)
+    (tmp_path / "wait").touch()
+    process = work.start()
+    work.wait_for_calls(3)
+    controller = int((slurm / "slurmctld.pid").read_text())
+    os.kill(controller, signal.SIGTERM)
+    while os.path.exists(f"/proc/{controller}"):
+        time.sleep(0.1)
+    (tmp_path / "wait").unlink()
+    time.sleep(1)
+    subprocess.run([HERE / "start_slurm.sh", "controller", slurm], check=True)
+    out, errors = process.communicate(timeout=120)
+    assert (process.returncode, out.strip()) == (0, SQUARES), errors
+    assert work.calls() == Counter(range(10))
+
+
+@needs_slurm
+def test_an_unknown_partition_is_slurms_own_word(tmp_path, slurm):
+    status, _, errors = Work(tmp_path, slurm, "all --partition=none\n").run()
+    assert status == 1
+    assert "InputError: sbatch: invalid partition specified: none" in errors
+
+
+def test_run_sh_without_slurm(tmp_path):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for folder in os.environ["PATH"].split(os.pathsep):
+        for program in Path(folder).iterdir() if Path(folder).is_dir() else ():
+            if program.name not in ("sbatch", "squeue") and not (programs / program.name).is_symlink():
+                (programs / program.name).symlink_to(program)
+    for words, line in (
+        (["--cmd", "slurm"], "--cmd slurm: there is no sbatch here; start this on a machine of the cluster"),
+        (["--cmd", "pbs"], "--cmd pbs: must be local or slurm"),
+    ):
+        ended = subprocess.run(
+            [ROOT / "run.sh", "--recipe", tmp_path, *words],
+            env=os.environ | {"PATH": str(programs)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (2, f"run.sh: error: {line}\n")
+
+
+def test_the_conf_has_options_by_stage(tmp_path):
+    conf = tmp_path / "slurm.conf"
+    conf.write_text("# all\nall --mem=1G\n1 --time=60 --comment='a b'\n2 --gres=gpu:1\n")
+    assert read_options(conf, "1") == ("--mem=1G", "--time=60", "--comment=a b")
+    assert read_options(conf, "2") == ("--mem=1G", "--gres=gpu:1")
+    conf.write_text("every --mem=1G\n")
+    with pytest.raises(InputError, match=r"slurm\.conf: line 1: begins with 'every'; expected all, or a stage"):
+        read_options(conf, "1")
+
+
+def test_the_example_conf_can_be_read():
+    assert read_options(ROOT / "conf/slurm.conf", "2")[:2] == ("--nodes=1", "--ntasks=1")

@@ -1,0 +1,87 @@
+"""Stage 2 as one job of two nodes on a real Slurm: stopped before its limit it goes on, cancelled it does not."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from mindaudio_ext.bin import launch as bin_launch
+from mindaudio_ext.cluster import Slurm
+from mindaudio_ext.errors import InputError
+from mindaudio_ext.train.launch import Cluster
+from mindaudio_ext.train.train_job import run_train_job
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+needs_slurm = pytest.mark.needs("slurm")
+
+
+@pytest.fixture
+def job(tmp_path, slurm, monkeypatch):
+    """Runs the job of a folder; `later` is a line of bash for the time when both nodes have started."""
+    monkeypatch.setenv("SLURM_CONF", str(slurm / "slurm.conf"))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{HERE}")
+    (tmp_path / "config.yaml").write_text("epochs: 1\n")
+
+    def run(later="true"):
+        both = f"until [[ -e {tmp_path}/starts.0 && -e {tmp_path}/starts.1 ]]; do sleep 0.1; done; sleep 0.5"
+        with subprocess.Popen(["timeout", "60", "bash", "-c", f"{both}; {later}"]):
+            return run_train_job(
+                ["train_work", str(tmp_path), "--config", str(tmp_path / "config.yaml")],
+                num_nodes=2,
+                slurm=Slurm((), 2, tmp_path / "jobs"),
+            )
+
+    return run
+
+
+def starts(folder):
+    return [len((folder / f"starts.{rank}").read_text()) for rank in (0, 1)]
+
+
+@needs_slurm
+def test_the_signal_before_the_limit_saves_and_goes_on(job, tmp_path, capfd):
+    """The signal is the one that --signal=B:USR1@120 sends."""
+    assert job('scancel --batch --signal=USR1 "$(squeue -h -o %i)"') == 0
+    assert starts(tmp_path) == [2, 2]
+    assert (tmp_path / "saved.0").exists()
+    assert "node 1 of 2" in capfd.readouterr().err
+
+
+@needs_slurm
+def test_a_cancelled_job_goes_on_by_the_same_command(job, tmp_path):
+    with pytest.raises(OSError, match=r"the job was cancelled or killed; the same command goes on; log: .*/log$"):
+        job('scancel "$(squeue -h -o %i)"')
+    assert starts(tmp_path) == [1, 1]
+    assert job() == 0
+    assert starts(tmp_path) == [2, 2]
+
+
+@needs_slurm
+def test_a_task_that_fails_ends_the_job(job, tmp_path):
+    (tmp_path / "fail").touch()
+    started = time.monotonic()
+    with pytest.raises(OSError, match=r"train: the job ended with exit status 3; its log: .*/log$"):
+        job()
+    assert time.monotonic() - started < 60
+
+
+def test_a_launcher_of_srun_needs_srun(monkeypatch):
+    for name, value in (("JOB_ID", "7"), ("STEP_NUM_NODES", "2"), ("NODEID", "1"), ("LAUNCH_NODE_IPADDR", "10.0.0.1")):
+        with pytest.raises(InputError, match=f"--slurm: SLURM_{name} is not set"):
+            Cluster.of_slurm(4)
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert Cluster.of_slurm(4) == Cluster(4, 2, 1, "10.0.0.1", 20014)
+
+
+def test_nodes_that_share_a_folder_have_logs_of_their_own(monkeypatch, tmp_path):
+    """Each launch removes the logs of an earlier one, and removed those of the other node."""
+    for name, value in (("JOB_ID", "7"), ("STEP_NUM_NODES", "2"), ("NODEID", "1"), ("LAUNCH_NODE_IPADDR", "10.0.0.1")):
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    folders = []
+    monkeypatch.setattr(bin_launch, "launch", lambda *_, cluster, log_dir: folders.append(log_dir) or 0)
+    with pytest.raises(SystemExit, match="0"):
+        bin_launch.main(["--slurm", "--ngpu", "1", "--log_dir", str(tmp_path), "train_work"])
+    assert folders == [tmp_path / "node_1"]

@@ -1,0 +1,87 @@
+"""Crops of new conversations: who is heard, levels that add up, all by (seed, epoch, place)."""
+
+import numpy as np
+import pytest
+
+from mindaudio_ext.data.audio import write_wav
+from mindaudio_ext.data.conversation import Statistics
+from mindaudio_ext.data.conversation_examples import Conversations
+from mindaudio_ext.data.dataset import TrainBatches
+from mindaudio_ext.data.kaldi_dir_writer import write_data_dir
+from mindaudio_ext.data.mindrecord_writer import dump
+from mindaudio_ext.errors import InputError
+
+RATE, SEGMENT = 8000, 8000
+SPEAKERS = {"m0": ("a", "b"), "m1": ("c", "d"), "m2": ("a", "c"), "m3": ("b", "absent")}
+
+
+def make(folder, speakers):
+    """Mixtures of bursts of noise of 0.5 s with pauses of 0.3 s; what is absent is silent."""
+    rng, burst = np.random.default_rng(0), np.repeat([1, 0] * 3, [4000, 2400] * 3)
+    paths = {"mix": {}, "s1": {}, "s2": {}}
+    for key, names in SPEAKERS.items():
+        sources = [0.05 * rng.standard_normal(len(burst)) * burst * (name != "absent") for name in names]
+        for name, signal in zip(paths, (sum(sources), *sources)):
+            paths[name][key] = str(folder / f"{key}_{name}.wav")
+            write_wav(paths[name][key], signal.astype(np.float32), RATE)
+    write_data_dir(
+        folder / "data",
+        mixtures=paths["mix"],
+        sources=[paths["s1"], paths["s2"]],
+        num_samples=dict.fromkeys(SPEAKERS, len(burst)),
+        src2spk=speakers,
+    )
+    return dump(folder / "data", folder / "dump")[0]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("set"), SPEAKERS)
+
+
+def conversations(manifest, **options):
+    return Conversations(manifest, segment=SEGMENT, seed=5, **{"speakers": (2, 2, 1), "asked": Statistics(), **options})
+
+
+def test_shares_of_nobody_one_and_two_are_near_those_asked_for(manifest):
+    counts = np.zeros(3)
+    examples = conversations(manifest, speakers=(2,))
+    for epoch in range(1, 61):
+        for mixture, sources in examples.cut(epoch, range(4)):
+            assert mixture.shape == (SEGMENT,)
+            np.testing.assert_allclose(sources.sum(axis=0), mixture, atol=1.01 / 32768)
+            counts += np.bincount((sources != 0).sum(axis=0), minlength=3)
+    np.testing.assert_allclose(counts / counts.sum(), [0.15, 0.7, 0.15], atol=0.04)
+
+
+def test_one_speaker_leaves_the_other_source_silent(manifest):
+    for _, sources in conversations(manifest, speakers=(1,)).cut(1, range(4)):
+        assert not sources[1].any()
+
+
+def test_an_example_depends_on_epoch_and_place_alone(manifest):
+    examples = conversations(manifest)
+    whole, part, other = (list(examples.cut(*of)) for of in ((2, range(4)), (2, range(2, 4)), (3, range(2, 4))))
+    for (mixture, sources), (again, same), (new, _) in zip(whole[2:], part, other):
+        np.testing.assert_array_equal(mixture, again)
+        np.testing.assert_array_equal(sources, same)
+        assert (mixture != new).any()
+
+
+def test_batches_are_of_conversations_and_go_on_anywhere(manifest):
+    options = {"segment": SEGMENT, "batch_size": 2, "seed": 5, "keep_silent": True, "conversations": Statistics()}
+    batches = TrainBatches(manifest, **options, conversation_speakers=(2, 2, 1))
+    expected = [mixture for mixture, _ in conversations(manifest).cut(3, range(4))]
+    np.testing.assert_array_equal(np.concatenate([batch.mixture for batch in batches.epoch(3)]), expected)
+    np.testing.assert_array_equal(np.concatenate([b.mixture for b in batches.epoch(3, start=1)]), expected[2:])
+
+
+def test_what_does_not_do_is_said(manifest, tmp_path):
+    with pytest.raises(InputError, match=r"conversation_speakers: 3 is more than num_spks \(2\)"):
+        conversations(manifest, speakers=(3,))
+    with pytest.raises(InputError, match=r"conversations of 1 speaker\(s\) cannot be made: silence: at least 0\.01"):
+        conversations(manifest, asked=Statistics(silence=0))
+    with pytest.raises(InputError, match="conversations: needs a loss for silent sources; pit_thresholded_snr is one"):
+        TrainBatches(manifest, segment=SEGMENT, batch_size=2, seed=5, conversations=Statistics())
+    with pytest.raises(InputError, match="conversations needs the speakers; its data directory has no src2spk"):
+        conversations(make(tmp_path, None))

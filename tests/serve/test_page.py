@@ -1,0 +1,215 @@
+"""`mindaudio-separate --serve`: the page in a browser, two windows at once, and what the server refuses."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import soundfile
+from browser import browse
+from tiny_experiment import RATE, make_experiment, write_wav
+
+from mindaudio_ext.bin.separate import main
+from mindaudio_ext.serve.jobs import Turns
+from mindaudio_ext.serve.pictures import COLUMNS, draw
+
+MINUTES = 20
+LARGEST = 25  # MB; 20 minutes have 19.2
+needs_server = pytest.mark.needs("starlette", "uvicorn")
+
+
+class Server:
+    """The command in a process of its own, and what a window asks it."""
+
+    def __init__(self, expdir, temporary):
+        command = [sys.executable, "-m", "mindaudio_ext.bin.separate", "--serve", "--port", "0", "--model", str(expdir)]
+        command += ["--largest_file", str(LARGEST)]
+        environment = os.environ | {"TMPDIR": str(temporary)}
+        self.process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.address = self.process.stdout.readline().split()[0]
+        self.model = str(expdir)
+
+    def ask(self, method, path, body=None, **headers):
+        """Returns the status and the body of an answer."""
+        connection = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=30)
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    def told(self, job):
+        """Returns what is said of a job."""
+        return json.loads(self.ask("GET", f"/jobs/{job}")[1])
+
+    def wait(self, job, states):
+        """Waits until a job is in one of the states; gives what is said of it then."""
+        end = time.monotonic() + 60
+        while (told := self.told(job))["state"] not in states:
+            assert time.monotonic() < end, told
+            time.sleep(0.05)
+        return told
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serve")
+    make_experiment(folder / "exp")
+    (folder / "tmp").mkdir()
+    server = Server(folder / "exp", folder / "tmp")
+    yield server
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(20) == 130
+    assert server.process.stderr.read() == ""
+    assert list((folder / "tmp").glob("mindaudio_*")) == []
+
+
+@pytest.fixture(scope="module")
+def mix(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    return write_wav(
+        tmp_path_factory.mktemp("sound") / "mix.wav", (3000 * rng.standard_normal(3 * RATE)).astype(np.int16)
+    )
+
+
+@needs_server
+@pytest.mark.needs("chromium")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_recording_is_separated_played_and_kept(server, mix, tmp_path, width):
+    text = tmp_path / "notes.wav"
+    text.write_text("no sound\n")
+    with browse(tmp_path) as page:
+        page.open(server.address, width=width)
+        assert page.ask("document.getElementById('model').value") == server.model
+        page.choose_file("#file", mix)
+        page.wait("!document.getElementById('result').hidden")
+        tracks = "[...document.querySelectorAll('audio')]"
+        page.wait(f"{tracks}.length === 3 && {tracks}.every((one) => one.duration === 3)")
+        assert page.ask("document.querySelectorAll('.wave path').length") == 3
+        assert page.ask("document.querySelectorAll('img')[2].naturalWidth") == COLUMNS
+        assert page.ask("document.querySelectorAll('.speech i').length") >= 3
+
+        page.ask("document.querySelectorAll('.signal')[0].click()")
+        page.wait(f"{tracks}[0].currentTime > 0.3")
+        page.ask("document.querySelectorAll('.signal')[2].click()")  # the second voice, from the same moment on
+        page.wait(f"{tracks}[2].currentTime > 0.5")
+        assert page.ask(f"{tracks}.map((one) => one.paused)") == [True, True, False]
+        assert page.ask(f"{tracks}.map((one) => one.hidden)") == [True, True, False]
+        page.ask("document.querySelectorAll('.signal')[2].click()")
+        assert page.ask(f"{tracks}[2].paused")
+
+        kept = page.ask(
+            "fetch(document.querySelectorAll('.keep')[1].href).then(async (answer) => "
+            "[answer.headers.get('content-disposition'), (await answer.arrayBuffer()).byteLength])"
+        )
+        assert kept == ['attachment; filename="mix_voice_1.wav"', 44 + 2 * 3 * RATE]
+
+        page.ask("document.getElementById('language').click()")
+        assert page.ask("document.querySelector('h1').textContent") == "分离录音"
+        page.choose_file("#file", text)
+        page.wait("!document.getElementById('error').hidden")
+        assert page.ask("document.getElementById('error').textContent").startswith("无法分离这个文件：notes.wav: ")
+        assert page.ask("document.documentElement.scrollWidth <= innerWidth")
+        assert page.errors == []
+
+
+@needs_server
+@pytest.mark.needs("chromium")
+def test_the_microphone_and_a_file_that_is_too_large(server, tmp_path):
+    large = tmp_path / "large.wav"
+    large.write_bytes(bytes(LARGEST * 1_000_000 + 1))
+    with browse(tmp_path) as page:
+        page.open(server.address, width=1280)
+        page.ask("document.getElementById('record').click()")
+        page.wait("document.getElementById('record').textContent.includes('(2 s)')")
+        page.ask("document.getElementById('record').click()")
+        page.wait("!document.getElementById('result').hidden")
+        page.wait("document.querySelector('audio').duration > 0.5")
+        assert page.ask("document.getElementById('done').textContent") == "recording.wav"
+        page.choose_file("#file", large)
+        page.wait("!document.getElementById('error').hidden")
+        assert (
+            page.ask("document.getElementById('error').textContent") == "large.wav has 25 MB; at most 25 MB are taken."
+        )
+        assert page.errors == []
+
+
+@needs_server
+def test_a_long_recording_does_not_keep_another_window_waiting(server, mix, tmp_path):
+    noise = np.random.default_rng(0).integers(-9000, 9000, MINUTES * 60 * RATE).astype(np.int16)
+    long = write_wav(tmp_path / "long.wav", noise).read_bytes()
+    first = json.loads(server.ask("POST", "/jobs?name=long.wav", long)[1])
+    begun = server.wait(first["id"], ["working"])
+    second = json.loads(server.ask("POST", "/jobs?name=mix.wav", mix.read_bytes())[1])
+    assert [one["file"] for one in server.wait(second["id"], ["done"])["signals"]] == [
+        "mixture.wav", "voice_1.wav", "voice_2.wav",
+    ]  # fmt: skip
+    between = server.told(first["id"])
+    assert begun["progress"] <= between["progress"] < 1
+    assert between["state"] == "working"
+    assert server.ask("DELETE", f"/jobs/{first['id']}")[0] == 204
+    assert server.ask("GET", f"/jobs/{first['id']}")[0] == 404
+    assert server.told(second["id"])["state"] == "done"
+
+
+@needs_server
+def test_what_is_refused(server, mix):
+    told = json.loads(server.ask("POST", "/jobs?name=a.txt", b"text")[1])
+    assert server.wait(told["id"], ["failed"])["error"].startswith("a.txt: cannot be read as audio")
+    assert server.ask("POST", "/jobs", b"", **{"Content-Length": "25000001"})[0] == 413
+    parts = (bytes(1_000_000) for _ in range(LARGEST + 1))  # of a length that is not told
+    assert server.ask("POST", "/jobs", parts)[0] == 413
+    assert server.ask("POST", "/jobs?model=/etc", b"")[0] == 400
+    assert server.ask("GET", "/", Host="elsewhere.example")[0] == 400
+    assert server.ask("POST", "/jobs", mix.read_bytes(), **{"Sec-Fetch-Site": "cross-site"})[0] == 403
+    assert server.ask("GET", "/jobs/x/mixture.wav")[0] == 404
+    assert server.ask("GET", f"/jobs/{told['id']}/input")[0] == 404
+
+
+def test_without_the_extra_it_is_one_line(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(SystemExit) as end:
+        main(["--serve"])
+    error = capsys.readouterr().err
+    assert (end.value.code, error.count("\n")) == (2, 1)
+    assert 'pip install "mindaudio-ext[demo]"' in error
+
+
+def test_those_that_wait_have_their_turn_before_the_next_of_the_same():
+    turns, order, both_wait = Turns(), [], threading.Event()
+
+    def work(name):
+        with turns.turn():
+            both_wait.wait(10)
+            for _ in range(3):
+                order.append(name)
+                turns.pass_on()
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+        while len(turns._queue) < 1 + threads.index(thread):
+            time.sleep(0.001)
+    both_wait.set()
+    for thread in threads:
+        thread.join(10)
+    assert order == list("ababab")
+
+
+def test_pictures_are_of_the_whole_and_say_when_somebody_speaks(tmp_path):
+    samples = np.zeros(4 * RATE)
+    samples[RATE : 2 * RATE] = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="PCM_16")
+    (drawn,) = draw([tmp_path / "a.wav"])
+    assert drawn["speech"] == [[1.0, 2.0]]
+    assert drawn["waveform"].count("M") == COLUMNS
+    assert drawn["spectrogram"].startswith("data:image/jpeg;base64,")
+    soundfile.write(tmp_path / "one.wav", np.zeros(1), RATE)
+    (drawn,) = draw([tmp_path / "one.wav"])
+    assert drawn["speech"] == []
