@@ -6,16 +6,19 @@ import time
 from functools import partial
 from pathlib import Path
 
-from mindaudio_ext.cluster import forget_results
+from mindaudio_ext import cluster, log
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.errors import InputError
+
+WAIT_SECONDS = 120  # longer than any test
 
 
 def square(folder: Path, number: int) -> int:
     """Returns the square; waits while there is `wait`, fails with `bad.<number>`, is killed with `end.<number>`."""
     with open(folder / "calls", "a") as calls:
         calls.write(f"{number}\n")
-    while (folder / "wait").exists():
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (folder / "wait").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     if (folder / f"bad.{number}").exists():
         raise InputError(f"bad.{number}: is there")
@@ -25,10 +28,12 @@ def square(folder: Path, number: int) -> int:
 
 
 def main() -> None:
-    """Maps 0 to 9 and prints the results."""
+    """Maps 0 to 9 and prints the results; it looks at the queue more often than a user's command."""
+    log.to_stderr()
+    cluster._LOOK_SECONDS, cluster._SEEN_SECONDS = 0.3, 1.0
     folder = Path(sys.argv[1])
     print(list(parallel_map(partial(square, folder), list(range(10)), nj=1, title="squares")))
-    forget_results()
+    cluster.forget_results()
 
 
 if __name__ == "__main__":

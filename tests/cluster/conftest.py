@@ -1,13 +1,17 @@
-"""A Slurm for the tests of a module."""
+"""A Slurm for the tests of a module, and a limit for each of them: nothing here waits for ever."""
 
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+TEST_SECONDS = 150  # many times what a test takes
+
 
 def manage(action, folder, *more):
-    subprocess.run([Path(__file__).parent / "start_slurm.sh", action, folder, *more], check=True, timeout=120)
+    subprocess.run([Path(__file__).parent / "start_slurm.sh", action, folder, *more], check=True, timeout=100)
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +23,31 @@ def slurm(tmp_path_factory):
         yield folder
     finally:
         manage("stop", folder)
+
+
+@pytest.fixture(autouse=True)
+def limit(request):
+    """Fails a test that waits for a job that does not start or does not end."""
+
+    def stop(*_):
+        pytest.fail(f"{request.node.name}: not done within {TEST_SECONDS} s", pytrace=True)
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(TEST_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def wait_for():
+    """Waits until a condition holds; after a minute the test fails and says for what it waited."""
+
+    def wait(condition, what, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                pytest.fail(f"{what}: not within {seconds} s")
+            time.sleep(0.1)
+
+    return wait

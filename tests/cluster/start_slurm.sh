@@ -13,9 +13,30 @@ fail() {
     exit 2
 }
 
-# free_port: prints a port of this machine that nobody listens at.
+# Prints a port of this machine that nobody listens at, and that nobody is given who asks for any.
 free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 -c '
+import random, socket
+for port in random.sample(range(10000, 20000), 1000):
+    with socket.socket() as trial:
+        if trial.connect_ex(("127.0.0.1", port)):
+            print(port)
+            break
+'
+}
+
+# Gives a bridge an address of 198.18.0.0/15, which is for tests, in a network of its own, and prints the network. Another
+# Slurm that is started now waits.
+take_network() {
+    local i network
+    (
+        flock --timeout 10 9
+        for ((i = $$; ; i++)); do
+            network=198.$((18 + i / 256 % 2)).$((i % 256))
+            if ! ip -4 -o address show | grep -qF " $network."; then break; fi
+        done
+        ip address add "$network.1/24" dev "$1" && printf '%s\n' "$network"
+    ) 9>/run/start_slurm.lock
 }
 
 # Makes a bridge with this machine at one end and a network namespace for each node at another; false where it cannot.
@@ -23,16 +44,15 @@ make_network() {
     local i name=sl$$
     type -P ip >/dev/null && ip link add "$name" type bridge 2>/dev/null || return 1
     printf '%s\n' "$name" >"$folder/network"
-    ip address add "$net.1/24" dev "$name"
-    ip link set "$name" up
+    net=$(take_network "$name") && ip link set "$name" up || return 1
     for ((i = 0; i < nodes; i++)); do
-        ip netns add "$name-$i" || return 1
-        ip link add "$name.$i" type veth peer name "$name+$i"
-        ip link set "$name.$i" master "$name" up
-        ip link set "$name+$i" netns "$name-$i"
-        ip -n "$name-$i" address add "$net.$((i + 2))/24" dev "$name+$i"
-        ip -n "$name-$i" link set "$name+$i" up
-        ip -n "$name-$i" link set lo up
+        ip netns add "$name-$i" &&
+            ip link add "$name.$i" type veth peer name "$name+$i" &&
+            ip link set "$name.$i" master "$name" up &&
+            ip link set "$name+$i" netns "$name-$i" &&
+            ip -n "$name-$i" address add "$net.$((i + 2))/24" dev "$name+$i" &&
+            ip -n "$name-$i" link set "$name+$i" up &&
+            ip -n "$name-$i" link set lo up || return 1
     done
 }
 
@@ -104,31 +124,64 @@ start_munge() {
 
 # Waits until every node takes jobs.
 wait_for_nodes() {
-    local idle
-    for _ in {1..150}; do
-        idle=$(sinfo -h -N -p main -o %T 2>/dev/null | grep -cx idle) || idle=0
+    local idle end=$((SECONDS + 60))
+    while ((SECONDS < end)); do
+        idle=$(timeout 5 sinfo -h -N -p main -o %T 2>/dev/null | grep -cx idle) || true
         if [[ $idle == "$nodes" ]]; then return; fi
         sleep 0.2
     done
-    fail "the nodes did not come up; see $folder/*.log"
+    fail "the nodes did not come up within a minute; see $folder/*.log"
 }
 
-# The slurmds end their jobs first.
-stop() {
-    local file processes=()
-    scancel --user=root 2>/dev/null || true
-    for file in "$folder"/slurmd.*.pid "$folder/slurmctld.pid" "$folder/munged.pid"; do
-        if [[ -f $file ]]; then processes+=("$(<"$file")"); fi
+# Prints the ids of all descendants of a process.
+descendants() {
+    local child children
+    read -rd '' -a children < <(cat "/proc/$1/task/"*/children 2>/dev/null) || true
+    for child in "${children[@]}"; do
+        printf '%s\n' "$child"
+        descendants "$child"
     done
-    if ! ((${#processes[@]})); then return; fi
-    kill "${processes[@]}" 2>/dev/null || true
-    sleep 2
-    kill -KILL "${processes[@]}" 2>/dev/null || true
+}
+
+# Prints the ids of what runs the jobs of this Slurm, and of all they have started: a slurmstepd outlives its slurmd.
+job_processes() {
+    local program process
+    for program in /proc/[0-9]*/comm; do
+        process=${program//[!0-9]/}
+        if [[ $(cat "$program" 2>/dev/null) == slurmstepd ]] &&
+            grep -qzxF "SLURM_CONF=$SLURM_CONF" "/proc/$process/environ" 2>/dev/null; then
+            printf '%s\n' "$process"
+            descendants "$process"
+        fi
+    done
+}
+
+# end_processes IDS...: ends them, after two seconds with SIGKILL.
+end_processes() {
+    if ! (($#)); then return; fi
+    kill "$@" 2>/dev/null || true
+    for _ in {1..20}; do
+        kill -0 "$@" 2>/dev/null || break
+        sleep 0.1
+    done
+    for process; do kill -KILL "$process" 2>/dev/null || true; done
+}
+
+# Nothing here waits for a part of it that has died.
+stop() {
+    local file daemons=() processes
+    timeout 5 scancel --user=root 2>/dev/null || true
+    for file in "$folder"/slurmd.*.pid "$folder/slurmctld.pid" "$folder/munged.pid"; do
+        if [[ -f $file ]]; then daemons+=("$(<"$file")"); fi
+    done
+    mapfile -t processes < <(job_processes)
+    end_processes "${processes[@]}"
+    end_processes "${daemons[@]}"
     remove_network
 }
 
 if (($# < 2)); then fail "expected: start FOLDER [NODES], controller FOLDER or stop FOLDER"; fi
-action=$1 folder=$(realpath -m -- "$2") nodes=${3:-2} net=10.$((64 + $$ % 128)).$((RANDOM % 256))
+action=$1 folder=$(realpath -m -- "$2") nodes=${3:-2} net=
 export SLURM_CONF=$folder/slurm.conf
 for program in munged slurmctld slurmd sinfo; do
     command -v "$program" >/dev/null || fail "$program is missing: apt-get install slurm-wlm munge"
@@ -141,7 +194,7 @@ case $action in
         make_network || remove_network
         write_configuration
         start_munge
-        slurmctld -c
+        slurmctld -c || fail "slurmctld did not start; see $folder/slurmctld.log"
         for ((i = 0; i < nodes; i++)); do
             mkdir -p "$folder/spool.node$i"
             in_node "$i" slurmd -N "node$i"

@@ -17,6 +17,7 @@ from mindaudio_ext.errors import InputError
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 SQUARES = "[0, 1, 4, 9, 16, 25, 36, 49, 64, 81]"
+SECONDS = 60  # for a command
 needs_slurm = pytest.mark.needs("slurm")
 
 
@@ -24,7 +25,7 @@ class Work:
     """A command that maps the squares of 0 to 9, in three shards."""
 
     def __init__(self, folder, slurm, conf="all --ntasks=1\n"):
-        self.folder, self.jobs = folder, folder / "jobs"
+        self.folder, self.jobs, self.started = folder, folder / "jobs", []
         (folder / "slurm.conf").write_text(conf)
         self.environment = os.environ | {
             "SLURM_CONF": str(slurm / "slurm.conf"),
@@ -35,38 +36,56 @@ class Work:
         }
 
     def start(self):
-        code = "from mindaudio_ext import log; log.to_stderr(); import cluster_work; cluster_work.main()"
-        return subprocess.Popen(
-            [sys.executable, "-c", code, self.folder],
+        process = subprocess.Popen(
+            [sys.executable, HERE / "cluster_work.py", self.folder],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     def run(self):
         process = self.start()
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=SECONDS)
         return process.returncode, out.strip(), errors
+
+    def end(self):
+        """Leaves nothing that waits, should a test have failed."""
+        (self.folder / "wait").unlink(missing_ok=True)
+        for process in self.started:
+            process.kill()
+            process.communicate()
 
     def calls(self):
         path = self.folder / "calls"
         return Counter(map(int, path.read_text().split())) if path.is_file() else Counter()
 
-    def wait_for_calls(self, count):
-        deadline = time.monotonic() + 60
-        while sum(self.calls().values()) < count and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert sum(self.calls().values()) == count
-
     def queued(self):
-        found = subprocess.run(["squeue", "-h", "-r"], env=self.environment, capture_output=True, text=True, check=True)
-        return found.stdout
+        words = ["squeue", "-h", "-r"]
+        return subprocess.run(
+            words, env=self.environment, capture_output=True, text=True, check=True, timeout=SECONDS
+        ).stdout
+
+
+@pytest.fixture
+def work(tmp_path, slurm):
+    made = Work(tmp_path, slurm)
+    yield made
+    made.end()
+
+
+def is_alive(process):
+    """Whether there is the process; one that has ended may stay in the list where nobody asks for its status."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @needs_slurm
-def test_results_come_in_the_order_of_the_items(tmp_path, slurm):
-    work = Work(tmp_path, slurm)
+def test_results_come_in_the_order_of_the_items(work, slurm):
     status, out, errors = work.run()
     assert (status, out) == (0, SQUARES), errors
     assert work.calls() == Counter(range(10))
@@ -77,8 +96,7 @@ def test_results_come_in_the_order_of_the_items(tmp_path, slurm):
 
 
 @needs_slurm
-def test_a_shard_that_was_killed_is_named_and_it_alone_is_run_again(tmp_path, slurm):
-    work = Work(tmp_path, slurm)
+def test_a_shard_that_was_killed_is_named_and_it_alone_is_run_again(tmp_path, work):
     (tmp_path / "end.4").touch()  # of the shard 1: 1, 4, 7
     status, out, errors = work.run()
     assert (status, out) == (1, "")
@@ -90,8 +108,7 @@ def test_a_shard_that_was_killed_is_named_and_it_alone_is_run_again(tmp_path, sl
 
 
 @needs_slurm
-def test_wrong_input_found_by_a_shard_is_wrong_input(tmp_path, slurm):
-    work = Work(tmp_path, slurm)
+def test_wrong_input_found_by_a_shard_is_wrong_input(tmp_path, work):
     (tmp_path / "bad.5").touch()
     status, _, errors = work.run()
     assert status == 1  # of a bare Python; a command makes 2 of it
@@ -99,50 +116,43 @@ def test_wrong_input_found_by_a_shard_is_wrong_input(tmp_path, slurm):
 
 
 @needs_slurm
-def test_a_killed_command_finds_its_jobs_again(tmp_path, slurm):
-    work = Work(tmp_path, slurm)
+def test_a_killed_command_finds_its_jobs_again(tmp_path, work, wait_for):
     (tmp_path / "wait").touch()
     first = work.start()
-    work.wait_for_calls(3)
+    wait_for(lambda: sum(work.calls().values()) == 3, "three tasks that have begun")
     first.kill()
     first.wait()
     second = work.start()
     time.sleep(2)
     (tmp_path / "wait").unlink()
-    out, errors = second.communicate(timeout=120)
+    out, errors = second.communicate(timeout=SECONDS)
     assert (second.returncode, out.strip()) == (0, SQUARES), errors
     assert "3 shards of a call before are found" in errors
     assert work.calls() == Counter(range(10))
 
 
 @needs_slurm
-def test_sigterm_ends_the_jobs(tmp_path, slurm):
-    work = Work(tmp_path, slurm)
+def test_sigterm_ends_the_jobs(tmp_path, work, wait_for):
     (tmp_path / "wait").touch()
     process = work.start()
-    work.wait_for_calls(3)
+    wait_for(lambda: sum(work.calls().values()) == 3, "three tasks that have begun")
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 128 + signal.SIGTERM
-    deadline = time.monotonic() + 30
-    while work.queued() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert work.queued() == ""
+    wait_for(lambda: work.queued() == "", "an empty queue")
 
 
 @needs_slurm
-def test_slurmctld_may_be_away_while_jobs_run(tmp_path, slurm):
-    work = Work(tmp_path, slurm)
+def test_slurmctld_may_be_away_while_jobs_run(tmp_path, slurm, work, wait_for):
     (tmp_path / "wait").touch()
     process = work.start()
-    work.wait_for_calls(3)
+    wait_for(lambda: sum(work.calls().values()) == 3, "three tasks that have begun")
     controller = int((slurm / "slurmctld.pid").read_text())
     os.kill(controller, signal.SIGTERM)
-    while os.path.exists(f"/proc/{controller}"):
-        time.sleep(0.1)
+    wait_for(lambda: not is_alive(controller), "the end of slurmctld")
     (tmp_path / "wait").unlink()
     time.sleep(1)
-    subprocess.run([HERE / "start_slurm.sh", "controller", slurm], check=True)
-    out, errors = process.communicate(timeout=120)
+    subprocess.run([HERE / "start_slurm.sh", "controller", slurm], check=True, timeout=SECONDS)
+    out, errors = process.communicate(timeout=SECONDS)
     assert (process.returncode, out.strip()) == (0, SQUARES), errors
     assert work.calls() == Counter(range(10))
 
@@ -171,6 +181,7 @@ def test_run_sh_without_slurm(tmp_path):
             capture_output=True,
             text=True,
             check=False,
+            timeout=SECONDS,
         )
         assert (ended.returncode, ended.stderr) == (2, f"run.sh: error: {line}\n")
 

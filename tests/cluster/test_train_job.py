@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from mindaudio_ext.bin import launch as bin_launch
 from mindaudio_ext.cluster import Slurm
 from mindaudio_ext.errors import InputError
+from mindaudio_ext.train import train_job
 from mindaudio_ext.train.launch import Cluster
 from mindaudio_ext.train.train_job import run_train_job
 
@@ -20,14 +22,25 @@ needs_slurm = pytest.mark.needs("slurm")
 
 @pytest.fixture
 def job(tmp_path, slurm, monkeypatch):
-    """Runs the job of a folder; `later` is a line of bash for the time when both nodes have started."""
+    """Runs the job of a folder; `later` are options of scancel for it, for when both nodes have started."""
     monkeypatch.setenv("SLURM_CONF", str(slurm / "slurm.conf"))
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{HERE}")
+    monkeypatch.setattr(train_job, "_LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(train_job, "_SEEN_SECONDS", 1.0)
     (tmp_path / "config.yaml").write_text("epochs: 1\n")
 
-    def run(later="true"):
-        both = f"until [[ -e {tmp_path}/starts.0 && -e {tmp_path}/starts.1 ]]; do sleep 0.1; done; sleep 0.5"
-        with subprocess.Popen(["timeout", "60", "bash", "-c", f"{both}; {later}"]):
+    def cancel(options):
+        deadline = time.monotonic() + 60
+        while not (starts(tmp_path) == [1, 1] or time.monotonic() > deadline):
+            time.sleep(0.1)
+        time.sleep(0.5)
+        (folder,) = (tmp_path / "jobs").iterdir()
+        subprocess.run(["scancel", *options, f"--name={folder.name}"], check=True, timeout=60)
+
+    def run(*later):
+        with ThreadPoolExecutor() as threads:
+            if later:
+                threads.submit(cancel, later)
             return run_train_job(
                 ["train_work", str(tmp_path), "--config", str(tmp_path / "config.yaml")],
                 num_nodes=2,
@@ -38,13 +51,14 @@ def job(tmp_path, slurm, monkeypatch):
 
 
 def starts(folder):
-    return [len((folder / f"starts.{rank}").read_text()) for rank in (0, 1)]
+    files = [folder / f"starts.{rank}" for rank in (0, 1)]
+    return [len(file.read_text()) if file.exists() else 0 for file in files]
 
 
 @needs_slurm
 def test_the_signal_before_the_limit_saves_and_goes_on(job, tmp_path, capfd):
     """The signal is the one that --signal=B:USR1@120 sends."""
-    assert job('scancel --batch --signal=USR1 "$(squeue -h -o %i)"') == 0
+    assert job("--batch", "--signal=USR1") == 0
     assert starts(tmp_path) == [2, 2]
     assert (tmp_path / "saved.0").exists()
     assert "node 1 of 2" in capfd.readouterr().err
@@ -53,7 +67,7 @@ def test_the_signal_before_the_limit_saves_and_goes_on(job, tmp_path, capfd):
 @needs_slurm
 def test_a_cancelled_job_goes_on_by_the_same_command(job, tmp_path):
     with pytest.raises(OSError, match=r"the job was cancelled or killed; the same command goes on; log: .*/log$"):
-        job('scancel "$(squeue -h -o %i)"')
+        job("--me")
     assert starts(tmp_path) == [1, 1]
     assert job() == 0
     assert starts(tmp_path) == [2, 2]

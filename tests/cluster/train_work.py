@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+WAIT_SECONDS = 120  # longer than any test
+
 
 def main() -> None:
     """Counts its starts; ends with 0 when it was stopped before, and with 3 when there is `fail`."""
@@ -23,7 +25,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     if (folder / "fail").exists():
         sys.exit(3)
+    deadline = time.monotonic() + WAIT_SECONDS
     while not saved.exists():
+        if time.monotonic() > deadline:
+            sys.exit("nobody has told this to stop")
         time.sleep(0.1)
 
 
