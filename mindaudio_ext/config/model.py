@@ -89,6 +89,13 @@ class Model:
         "separator gives the sources' features themselves",
         zh="掩码的激活函数；`softmax` 沿声源计算；`complex`：掩码有实部和虚部；`mapping`：分离器直接给出各声源的特征",
     )
+    normalize_variance: bool = key(
+        False,
+        "divide each mixture by its standard deviation and multiply the estimates by it again, so that the level of a "
+        "recording changes nothing else",
+        zh="先将每段混合语音除以其标准差，再将各估计乘回，使录音的电平不影响其他结果",
+        before=False,
+    )
     mixture_consistency: bool = key(
         False,
         "give what the estimates lack of the mixture to all of them alike, so that they add up to it",

@@ -164,6 +164,7 @@ def _check_config(config: Config, architecture: Architecture, source: str) -> No
         "encoder": ("conv",),
         "mask_activation": architecture.mask_activations,
         "encoder_activation": activations,
+        "normalize_variance": (False,),
         "mixture_consistency": (False,),
     }
     values = {name: getattr(config, name) for name in allowed}

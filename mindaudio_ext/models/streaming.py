@@ -38,6 +38,8 @@ class StreamingModel(nn.Cell):
             raise InputError("this model cannot stream: only the encoder conv can")
         if separator.streaming_blocker:
             raise InputError(f"this model cannot stream: {separator.streaming_blocker}")
+        if model.normalize_variance:
+            raise InputError("this model cannot stream: normalize_variance is true, so a sample depends on all others")
         if ms.get_context("device_target") != "CPU":
             raise InputError("streaming runs on a CPU only; use --device_target CPU")
         self.model = model

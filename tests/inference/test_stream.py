@@ -83,6 +83,10 @@ def test_latency_is_a_chunk_and_the_rest_of_a_filter(tmp_path):
             "separator=skim separator_conf.causal=true separator_conf.mem_type=none",
             "mem_type is none, so a frame depends on its whole segment",
         ),
+        (
+            "separator=skim separator_conf.causal=true normalize_variance=true",
+            "cannot stream: normalize_variance is true",
+        ),
     ],
 )
 def test_models_that_look_ahead_say_why(tmp_path, options, message):

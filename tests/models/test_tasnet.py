@@ -79,6 +79,33 @@ def test_with_mixture_consistency_estimates_add_up_and_differ_as_before(n_src, t
     np.testing.assert_allclose(WholeUtterance(consistent).separate(mixture[0]), then[0], atol=1e-5)
 
 
+def test_with_normalize_variance_the_mixture_has_another_level_within(tmp_path):
+    """Its standard deviation, by NumPy, taken out and put in again; the same in the graph of all lengths."""
+    plain, normal = tiny(), tiny("normalize_variance=true")
+    save_parameters(plain, tmp_path / "p.ckpt")
+    load_parameters(normal, tmp_path / "p.ckpt")
+    mixture = noise(2, 303) * np.array([[3.0], [0.001]], np.float32) + np.array([[0.5], [0.0]], np.float32)
+    deviation = mixture.std(axis=1, ddof=1, keepdims=True)
+    expected = plain(Tensor(mixture / deviation)).asnumpy() * deviation[:, :, None]
+    tolerance = 1e-5 * np.abs(expected).max(axis=(1, 2), keepdims=True)
+    assert (np.abs(normal(Tensor(mixture)).asnumpy() - expected) < tolerance).all()
+    assert np.abs(plain(Tensor(mixture)).asnumpy() - expected)[1].max() > 100 * tolerance[1]  # a norm's epsilon tells
+    assert (np.abs(WholeUtterance(normal).separate(mixture[1]) - expected[1]) < tolerance[1]).all()
+    assert np.array_equal(normal(Tensor(np.zeros((1, 300), np.float32))).asnumpy(), np.zeros((1, 2, 300)))
+
+
+def test_with_normalize_variance_auxiliary_estimates_have_the_mixtures_level():
+    model = build_model(load_config(ROOT / "conf/base.yaml", None, [
+        "separator=sepreformer encoder=padded_conv encoder_activation=gelu mask_activation=mapping kernel_size=8 "
+        "n_filters=8 separator_conf.bottleneck_size=4 separator_conf.n_stages=1 separator_conf.n_heads=2 "
+        "separator_conf.kernel_size=5 normalize_variance=true"
+    ])).set_train(False)  # fmt: skip
+    mixture = noise(1, 303)
+    for quiet, loud in zip(model.with_auxiliary(Tensor(mixture)), model.with_auxiliary(Tensor(100 * mixture))):
+        tolerance = 1e-4 * np.abs(loud.asnumpy()).max()
+        np.testing.assert_allclose(100 * quiet.asnumpy(), loud.asnumpy(), rtol=0, atol=tolerance)
+
+
 def test_dropout_has_an_effect_in_training_only():
     model = tiny("separator_conf.rnn_layers=2 separator_conf.dropout=0.5")
     mixture = Tensor(noise(1, 300))

@@ -37,6 +37,7 @@ def tasnet(
     mask="sigmoid",
     filterbank="conv",
     filterbank_conf=MappingProxyType({}),
+    normalize_variance=False,
     **separator_conf,
 ):
     """A small model with fixed random values."""
@@ -52,6 +53,7 @@ def tasnet(
         mask_activation=mask,
         encoder=filterbank,
         encoder_conf=filterbank_conf,
+        normalize_variance=normalize_variance,
     )
 
 
@@ -134,8 +136,11 @@ class Adam:
             ops.assign(parameter, Tensor(value.astype(np.float32)))
 
 
-def gradients(model):
-    """Returns a graph (mixture, sources, lengths) -> the loss and the gradients of the trainable parameters."""
+def gradients(model, *, compiled=True):
+    """Returns a graph (mixture, sources, lengths) -> the loss and the gradients of the trainable parameters.
+
+    Not compiled, it runs operator by operator: sooner there for a tiny model and a few calls.
+    """
     loss_fn = PITLoss(num_spks=model.num_spks)
 
     def loss(mixture, sources, lengths):
@@ -144,10 +149,10 @@ def gradients(model):
     value_and_grad = ms.value_and_grad(loss, None, model.trainable_params())
 
     @ms.jit
-    def compiled(mixture, sources, lengths):
+    def graph(mixture, sources, lengths):
         return value_and_grad(mixture, sources, lengths)
 
-    return compiled
+    return graph if compiled else value_and_grad
 
 
 @contextmanager
