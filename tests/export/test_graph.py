@@ -31,12 +31,15 @@ NETWORKS = {
     "tdanet": "bottleneck_size=6 hidden_size=8 n_blocks=2 n_levels=3 fusion=gated",
     "resepformer": "n_blocks=2 n_layers=1 n_heads=2 feedforward_size=12 chunk_size=20",
     "sepreformer": "bottleneck_size=6 n_stages=1 n_heads=2 kernel_size=5",
+    "tfgridnet": "bottleneck_size=4 hidden_size=3 n_blocks=1 n_heads=2 attention_size=12",
 }
 ENCODERS = {
     "rnn": "encoder_activation=gated mask_activation=softmax mixture_consistency=true",
     "dptnet": "encoder_activation=relu",
     "tdanet": "encoder=mixing_conv",
     "sepreformer": "encoder=padded_conv encoder_activation=gelu mask_activation=mapping",
+    "tfgridnet": "encoder=stft encoder_conf.window=hann encoder_conf.padding=reflect n_filters=18 "
+    "mask_activation=mapping normalize_variance=true",
 }
 
 
@@ -61,7 +64,10 @@ def make_network(name, folder, batch=2):
     return folder / "network.mindir", mixtures, here(Tensor(mixtures)).asnumpy()
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+ALL_ONLY = pytest.param("tfgridnet", marks=pytest.mark.needs("--all"))  # an LSTM and operators that the others have too
+
+
+@pytest.fixture(scope="module", params=[name if name != "tfgridnet" else ALL_ONLY for name in NETWORKS])
 def network(request, tmp_path_factory):
     return make_network(request.param, tmp_path_factory.mktemp("network"))
 

@@ -31,7 +31,7 @@ DPRNN = ASTEROID / "dprnn_gln_lstm_k2.pth"
 NEWER = (
     "sepformer_2spk", "sepformer_3spk", "resepformer_2spk", "resepformer_3spk", "skim_speechbrain_2spk",
     "skim_noncausal", "skim_noncausal_overlap", "skim_causal_3spk", "skim_causal_mem_c", "tdanet_2spk", "tdanet_3spk",
-    "tdanet_best_2spk", "tiger_2spk", "tiger_3spk",
+    "tdanet_best_2spk", "tiger_2spk", "tiger_3spk", "tfgridnetv2", "tfgridnetv2_ks_equals_hs",
 )  # fmt: skip
 
 

@@ -82,6 +82,46 @@ def test_sepreformer():
     assert count_multiply_adds(model, 202) == encoder + bottleneck + decoder + split + ends
 
 
+SPECTRA = {"encoder": "stft", "encoder_conf": {"window": "hann", "padding": "reflect"}}
+
+
+def test_tfgridnet():
+    """Two blocks on 26 frames of 9 frequencies; filled up they are 32 and 15, in 29 and 12 steps of four places."""
+    conf = {"bottleneck_size": 4, "hidden_size": 3, "n_blocks": 2, "n_heads": 2, "attention_size": 12}
+    frames, frequencies, n, sources = 26, 9, 4, 2
+    transforms = frames * 16 * 18 * (1 + sources) + 2 * 8 * 8  # of windows of 16; the mirrored ends
+    convolutions = frames * frequencies * (9 * 2 * n + 9 * n * 2 * sources)
+    in_a_step = 2 * (4 * 3 * (4 * n + 3)) + 2 * 3 * 4 * n
+    projections = 2 * n * (2 * 2) + 2 * n * n  # queries and keys of two heads with two channels; values, output
+    between = frames**2 * frequencies * (2 * 2 + n)
+    block = (32 * 12 + 15 * 29) * in_a_step + frames * frequencies * projections + between
+    values = {**SPECTRA, "n_filters": 18, "kernel_size": 16, "mask_activation": "mapping"}
+    model = _model(separator="tfgridnet", separator_conf=conf, **values)
+    assert count_multiply_adds(model, 202) == transforms + convolutions + 2 * block
+
+
+def test_tiger():
+    """Two passes over 41 frames of 21 bands of a frequency each; along each axis at all of its places and at half."""
+    c, hidden, heads, e, bands, frames, sources = 4, 6, 2, 3, 21, 41, 2
+    conf = {"bottleneck_size": c, "hidden_size": hidden, "n_heads": heads, "attention_size": e}
+    conf |= {"n_blocks": 2, "n_levels": 2, "sample_rate": 1000}
+
+    def path(along, other):
+        fine, coarse, conv = along, (along + 1) // 2, 5 * hidden
+        top = coarse * (2 * hidden * hidden + conv)
+        fuse = fine * hidden + 2 * coarse * hidden + 3 * coarse * hidden
+        up = fine * conv + 2 * coarse * conv
+        block = 2 * fine * c * hidden + (fine + coarse) * conv + top + fuse + up
+        projections = along * (2 * heads * c * e + 2 * c * c)  # queries and keys; values and output
+        return other * (block + projections + along**2 * (heads * e + c))
+
+    ends = frames * 40 * 42 * (1 + sources) + 2 * 20 * 20 + frames * 42 * c  # transforms, mirrored ends; bands
+    masks = frames * bands * (4 * sources) * (c // 2)
+    expected = ends + 2 * (path(bands, frames) + path(frames, bands)) + frames * bands * c + masks
+    values = {**SPECTRA, "n_filters": 42, "kernel_size": 40, "stride": 10, "mask_activation": "complex"}
+    assert count_multiply_adds(_model(separator="tiger", separator_conf=conf, **values), 402) == expected
+
+
 def test_mode_is_left_as_it_was():
     ms.set_context(mode=ms.GRAPH_MODE)
     count_multiply_adds(_model(separator="tcn", separator_conf={"n_blocks": 1, "n_repeats": 1}), 100)
