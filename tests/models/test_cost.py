@@ -139,3 +139,12 @@ def test_published_sizes(bottleneck_size, kernel_size, chunk_size, millions, gig
     model = build_model(make_config({"kernel_size": kernel_size, "separator_conf": conf}, "test"))
     assert sum(parameter.size for parameter in model.get_parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
     assert count_multiply_adds(model, 32000) / 4e9 == pytest.approx(giga, abs=0.05)
+
+
+@pytest.mark.slow
+def test_published_size_of_tfgridnet():
+    """Known: 8.2 M parameters and 72 G a second, of ESPnet's TFGridNetV2."""
+    values = {**SPECTRA, "n_filters": 130, "kernel_size": 128, "mask_activation": "mapping", "normalize_variance": True}
+    model = build_model(make_config({"separator": "tfgridnet", **values}, "test"))
+    assert sum(parameter.size for parameter in model.get_parameters()) / 1e6 == pytest.approx(8.176, abs=0.001)
+    assert count_multiply_adds(model, 32000) / 4e9 == pytest.approx(72.3, abs=0.05)
