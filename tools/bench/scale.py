@@ -2,11 +2,12 @@
 
     python tools/bench/scale.py [--keys 1000 10000 100000] [--nj 1]
 
-Makes data directories whose keys all name the same three files of 0.1 s, so that what is measured is what a key costs
-beside its sound: validating the data directory, the dump, the start of a training until its first batch, dividing the
-work of a dump into 32 shards (`--cmd slurm`), and scoring
-(SI-SNR). Prints a row for each: seconds, microseconds a key, and the peak memory of the process. Each is a process
-of its own; about 1 s of it is its start.
+Makes metadata of LibriMix and data directories whose keys all name the same files of 0.1 s, so that what is measured is
+what a key costs beside its sound: data prep (LibriMix's, without wavs), validating the data directory, the dump, the
+start of a training until its first batch, dividing the work of a dump into 32 shards (`--cmd slurm`), and scoring
+(SI-SNR, with the summaries and their intervals). Prints a row for each: seconds on the clock and of the processor,
+microseconds of the processor a key, and the peak memory of the process. Each is a process of its own; about 1 s of it
+is its start. With `--only WORD` only the rows whose title has that word.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # measures this checkout, whichever is installed
@@ -45,10 +47,13 @@ prepare(_read_row, read_data_dir("data/train").entries(), Slurm((), 32, Path("jo
 SCORE = """
 from pathlib import Path
 from mindaudio_ext.score.score import score_set, write_scores
+from mindaudio_ext.score.summary import break_down, summarise
 scores = score_set(
     separated_dir=Path("separated"), data_dir=Path("data/train"), num_spks=2, sample_rate=8000, nj=%d
 )
 write_scores(scores, "scores.csv")
+summarise(scores)
+break_down(scores)
 """
 
 
@@ -72,6 +77,20 @@ def make_set(folder: Path, keys: int) -> None:
         (folder / "separated" / f"spk{source}.scp").write_text(lines)
 
 
+def make_metadata(folder: Path, keys: int) -> None:
+    """Makes `folder/metadata` and `folder/LibriSpeech`, for LibriMix's mixtures of two files."""
+    rng = np.random.default_rng(0)
+    for number in (1, 2):
+        file = folder / f"LibriSpeech/train-clean-360/{number}/1/{number}-1-0000.flac"
+        file.parent.mkdir(parents=True)
+        soundfile.write(file, 0.05 * rng.standard_normal(2 * SAMPLES), 2 * RATE)
+    row = "train-clean-360/1/1/1-1-0000.flac,0.7,train-clean-360/2/1/2-1-0000.flac,0.8\n"
+    lines = "".join(f"{number:06d},{row}" for number in range(keys))
+    header = "mixture_ID,source_1_path,source_1_gain,source_2_path,source_2_gain\n"
+    (folder / "metadata").mkdir()
+    (folder / "metadata/libri2mix_train-clean-360.csv").write_text(header + lines)
+
+
 def measure(title: str, folder: Path, keys: int, *words: str) -> None:
     """Runs Python with these words in the folder and prints a row of the table."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "GLOG_v": "3"}
@@ -83,7 +102,12 @@ def measure(title: str, folder: Path, keys: int, *words: str) -> None:
     took = time.monotonic() - started
     if status != 0:
         raise RuntimeError(f"{title}: failed with status {status}")
-    print(f"| {title} | {keys} | {took:.1f} | {1e6 * took / keys:.0f} | {used.ru_maxrss / 1024:.0f} |", flush=True)
+    processor = used.ru_utime + used.ru_stime
+    print(
+        f"| {title} | {keys} | {took:.1f} | {processor:.1f} | {1e6 * processor / keys:.0f} | "
+        f"{used.ru_maxrss / 1024:.0f} |",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -91,26 +115,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", type=int, nargs="+", default=[1000, 10000, 100000], help="sizes (%(default)s)")
     parser.add_argument("--nj", type=int, default=1, help="processes (%(default)s)")
+    parser.add_argument("--only", metavar="WORD", default="", help="rows whose title has it; all by default")
     args = parser.parse_args()
-    print("| what | keys | s | us a key | peak memory, MB |\n|---|---|---|---|---|")
+    nj = ("--nj", str(args.nj))
+    prepare = ("--data", "prepared", "--sets", "train-360", "--librispeech", "LibriSpeech", "--metadata", "metadata")
+    rows = {
+        "data prep": ("-m", "mindaudio_ext.bin.librimix_data", *prepare, "--write_wavs", "false", *nj),
+        "validate": ("-m", "mindaudio_ext.bin.validate_data_dir", "data/train", *nj),
+        "dump": ("-m", "mindaudio_ext.bin.dump", "--data", "data/train", "--out", "dump/train", *nj),
+        "start of training": ("-c", START),
+        "an array job of it, before sbatch": ("-c", SUBMIT),
+        "score": ("-c", SCORE % args.nj),
+    }
+    print("| what | keys | s | s of the processor | us a key | peak memory, MB |\n|---|---|---|---|---|---|")
     for keys in args.keys:
         with tempfile.TemporaryDirectory() as work:
-            folder = Path(work)
-            make_set(folder, keys)
-            nj = ("--nj", str(args.nj))
-            measure(
-                "validate", folder, keys, "-m", "mindaudio_ext.bin.validate_data_dir", str(folder / "data/train"), *nj
-            )
-            measure(
-                "dump",
-                folder,
-                keys,
-                *("-m", "mindaudio_ext.bin.dump", "--data", "data/train", "--out", "dump/train"),
-                *nj,
-            )
-            measure("start of training", folder, keys, "-c", START)
-            measure("an array job of it, before sbatch", folder, keys, "-c", SUBMIT)
-            measure("score", folder, keys, "-c", SCORE % args.nj)
+            make_metadata(Path(work), keys)
+            make_set(Path(work), keys)
+            for title, words in rows.items():
+                if args.only in title:
+                    measure(title, Path(work), keys, *words)
 
 
 if __name__ == "__main__":
