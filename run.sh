@@ -184,7 +184,7 @@ if [[ -z $pretrained ]] && in_stage 2 "train"; then
         machines=(--num_nodes "$num_nodes" --node_rank "$node_rank"
             ${master_addr:+--master_addr "$master_addr"} ${master_port:+--master_port "$master_port"})
         if [[ $cmd == slurm ]]; then
-            launch=(mindaudio_ext.bin.train_job --num_nodes "$num_nodes")
+            launch=(mindaudio_ext.bin.stage_job --num_nodes "$num_nodes")
             machines=(--slurm)
         fi
         launch+=(mindaudio_ext.bin.launch --ngpu "$ngpu" "${machines[@]}" --log_dir "$expdir/log")
@@ -229,7 +229,9 @@ if in_stage 5 "export 310"; then
     need "${test_data[0]}/wav.scp" 0
     stage_reads "$checkpoint, ${test_data[0]}"
     stage_writes "$expdir/export"
-    run_stage python -m mindaudio_ext.bin.export --config "$resolved" --expdir "$expdir" --data "${test_data[0]}" \
+    job=()
+    if [[ $cmd == slurm ]]; then job=(mindaudio_ext.bin.stage_job --title export); fi
+    run_stage python -m "${job[@]}" mindaudio_ext.bin.export --config "$resolved" --expdir "$expdir" --data "${test_data[0]}" \
         --allow_pipes "$allow_pipes" "${debug_flag[@]}"
     stage_done
 fi

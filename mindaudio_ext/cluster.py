@@ -43,6 +43,9 @@ SHARDS = "MINDAUDIO_EXT_SHARDS"  # environment: tasks of an array job
 JOBS = "MINDAUDIO_EXT_JOBS"  # environment: folder of the jobs
 _LOOK_SECONDS = 2.0
 _SEEN_SECONDS = 10.0  # what a shared file system has to show what a task wrote
+_KEPT_SECONDS = 7 * 24 * 3600
+_FOLDER = re.compile(r".+\.[0-9a-f]{16}")  # of a job
+_OURS = re.compile(r"(\.tmp\.)?((work|results|error|log)\.\d+|shards|waiting|status|log|config\.yaml|job\.sh)")
 _UNREACHABLE = ("Unable to contact slurm controller", "Socket timed out", "Connection refused", "Zero Bytes were")
 _finished: list[Path] = []  # folders of jobs whose results were used
 
@@ -188,13 +191,13 @@ class _Job:
 
     def states(self) -> dict[int, str]:
         """Returns the state of each task that waits or runs; waits while slurmctld does not answer."""
-        lines = run_slurm("squeue", "--noheader", "--array", "--me", f"--name={self.folder.name}", "--format=%K %T")
-        tasks = (line.split() for line in lines.splitlines())
-        return {int(number): state for number, state in tasks if number.isdigit()}
+        lines = run_slurm("squeue", "--noheader", "--array", "--me", f"--name={self.folder.name}", "--format=%K %T %r")
+        tasks = (line.split(maxsplit=1) for line in lines.splitlines())
+        return {int(number): describe_state(state) for number, state in tasks if number.isdigit()}
 
     def submit(self, numbers: Iterable[int]) -> None:
         """Submits the tasks that do not wait or run already."""
-        while "COMPLETING" in (active := self.states()).values():  # what was cancelled is at its end
+        while "completing" in (active := self.states()).values():  # what was cancelled is at its end
             time.sleep(_LOOK_SECONDS)
         numbers = [number for number in numbers if number not in active]
         if active:
@@ -215,7 +218,7 @@ class _Job:
         """Returns when no task waits or runs; logs a line whenever their numbers change."""
         shown = ""
         while states := self.states():
-            counts = Counter(state.lower() for state in states.values())
+            counts = Counter(states.values())
             line = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
             if line != shown:
                 log.info("%s: %s, %d of %d ended", self.title, line, self.shards - len(states), self.shards)
@@ -239,6 +242,7 @@ def prepare(function: Callable, items: Sequence, slurm: Slurm, *, title: str, fr
     folder = slurm.folder / name
     folder.mkdir(parents=True, exist_ok=True)
     begun = folder / "shards"
+    _remove_forgotten(slurm.folder)
     if begun.exists():
         return _Job(folder, title, int(begun.read_text()), slurm.options)
     job = _Job(folder, title, min(slurm.shards, len(items)), slurm.options)
@@ -247,6 +251,20 @@ def prepare(function: Callable, items: Sequence, slurm: Slurm, *, title: str, fr
             temporary.write_bytes(pickle.dumps((function, list(items[number :: job.shards]), fresh)))
     write_text(begun, f"{job.shards}\n")
     return job
+
+
+def _remove_forgotten(jobs: Path) -> None:
+    """Removes the folders of jobs that nobody has touched for a week: their logs, and work that was given up."""
+    for folder in jobs.iterdir():
+        if folder.is_symlink() or not _FOLDER.fullmatch(folder.name):
+            continue
+        with suppress(OSError):  # another command removes it too
+            files = list(folder.iterdir())
+            newest = max(path.stat().st_mtime for path in (folder, *files))
+            if time.time() - newest < _KEPT_SECONDS or not all(_OURS.fullmatch(path.name) for path in files):
+                continue
+            if not run_slurm("squeue", "--noheader", "--me", f"--name={folder.name}"):
+                shutil.rmtree(folder)
 
 
 def _digest(function: Callable, pickled: Iterable[bytes]) -> str:
@@ -298,8 +316,12 @@ def cancelled_at_an_end(folder: Path) -> Iterator[None]:
         subprocess.run(["scancel", "--me", f"--name={folder.name}"], check=False, capture_output=True)
         waiting.unlink(missing_ok=True)
 
+    def end(number: int, _: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # also for scancel: run.sh and a script below it send one each
+        sys.exit(128 + number)
+
     in_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number)) if in_main else None
+    before = signal.signal(signal.SIGTERM, end) if in_main else None
     try:
         with removed_at_an_end(waiting, cancel):
             yield
@@ -310,6 +332,17 @@ def cancelled_at_an_end(folder: Path) -> Iterator[None]:
     finally:
         if in_main:
             signal.signal(signal.SIGTERM, before)
+
+
+def describe_state(words: str) -> str:
+    """Returns in words squeue's state and reason of a job.
+
+    >>> describe_state("RUNNING None"), describe_state("PENDING Resources")
+    ('running', 'pending (Resources)')
+    """
+    state, _, reason = words.partition(" ")
+    waits = state == "PENDING" and reason not in ("", "None")
+    return f"{state.lower()} ({reason})" if waits else state.lower()
 
 
 def run_slurm(program: str, *arguments: str, unless: Callable[[], bool] | None = None) -> str:
@@ -324,8 +357,11 @@ def run_slurm(program: str, *arguments: str, unless: Callable[[], bool] | None =
         InputError: it refuses; the message is Slurm's.
     """
     told = False
+    environment = _environment()
     while True:
-        ended = subprocess.run([program, *arguments], capture_output=True, text=True, errors="replace", check=False)
+        ended = subprocess.run(
+            [program, *arguments], env=environment, capture_output=True, text=True, errors="replace", check=False
+        )
         if ended.returncode == 0:
             return ended.stdout
         if not any(reason in ended.stderr for reason in _UNREACHABLE):
@@ -337,3 +373,9 @@ def run_slurm(program: str, *arguments: str, unless: Callable[[], bool] | None =
         time.sleep(_LOOK_SECONDS)
         if unless and unless():
             return ""
+
+
+def _environment() -> dict[str, str]:
+    """Returns the environment without what Slurm says of a job in which this runs: sbatch would take it for options."""
+    kept = ("SLURM_CONF", "SLURM_CLUSTERS")
+    return {name: value for name, value in os.environ.items() if name in kept or not name.startswith("SLURM_")}

@@ -105,7 +105,7 @@ COMMANDS = {
     "score": ["--expdir", Hole("exp", "exp/scored"), "--data", data(), "--reference_protocol", "false"],
     "separate": [Hole("audio", "mix.wav"), "-o", out("new"), "--model", Hole("exp", "exp/tiny")],
     "shard": [out("new")],
-    "train_job": ["--num_nodes", "1", path("mindaudio_ext.bin.config"), "--config", Hole("yaml", "recipe.yaml")],
+    "stage_job": ["--num_nodes", "1", path("mindaudio_ext.bin.config"), "--config", Hole("yaml", "recipe.yaml")],
     "train": [
         *("--config", Hole("yaml", "exp/tiny/config.yaml"), "--train", Hole("dump", "dump/train")),
         *("--valid", Hole("dump", "dump/dev"), "--expdir", out("new")),
@@ -425,7 +425,7 @@ def test_what_may_not_be_read_or_written(name, world, stand_ins, monkeypatch, ca
         if status == 0 and mode == 0 and path in argv:
             found.append("was read")
         named = os.path.basename(path) in errors and (mode or "Permission denied" in errors)
-        if status and not named and name not in ("rank", "shard", "train_job"):  # which refuse to be called
+        if status and not named and name not in ("rank", "shard", "stage_job"):  # which refuse to be called
             found.append(f"does not say why: {errors!r}")
         wrong += [f"{name} {argv} {path} {mode:o}: {found}"] if found else []
     assert not wrong, "\n".join(wrong)

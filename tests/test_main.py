@@ -31,7 +31,7 @@ def test_every_program_is_a_command_with_the_beginning_of_its_description():
         "arguments",
         "rank",
         "shard",
-        "train_job",
+        "stage_job",
     }
     assert set(commands()) == programs
     for name, text in commands().items():

@@ -13,8 +13,6 @@ def run(args: argparse.Namespace) -> None:
     log_dir = args.log_dir.absolute()
     if args.slurm:
         cluster = Cluster.of_slurm(args.ngpu)
-        if cluster.num_nodes > 1:  # the nodes share the folder, and each removes the logs of an earlier launch
-            log_dir = log_dir / f"node_{cluster.node_rank}"
     else:
         cluster = Cluster(
             args.ngpu,
@@ -23,6 +21,8 @@ def run(args: argparse.Namespace) -> None:
             master_addr=args.master_addr,
             master_port=args.master_port,
         )
+    if cluster.num_nodes > 1:  # they may share the folder, and each removes the logs of an earlier launch
+        log_dir = log_dir / f"node_{cluster.node_rank}"
     sys.exit(launch(args.module, args.arguments, cluster=cluster, log_dir=log_dir))
 
 

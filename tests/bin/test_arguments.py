@@ -31,7 +31,7 @@ TEXTS = {
 def parsers():
     """Name and parser of every command."""
     for module in pkgutil.iter_modules(commands.__path__):
-        if module.name in ("arguments", "rank", "shard", "train_job"):  # no commands of a user's
+        if module.name in ("arguments", "rank", "shard", "stage_job"):  # no commands of a user's
             continue
         found = importlib.import_module(f"mindaudio_ext.bin.{module.name}")
         yield module.name, found.parser()

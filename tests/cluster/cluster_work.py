@@ -1,14 +1,14 @@
 """What the tests map on a cluster; each call leaves a line in a file, so that the tests can count them."""
 
+import argparse
 import os
-import sys
 import time
 from functools import partial
 from pathlib import Path
 
-from mindaudio_ext import cluster, log
+from mindaudio_ext import cluster
 from mindaudio_ext.data.parallel import parallel_map
-from mindaudio_ext.errors import InputError
+from mindaudio_ext.errors import InputError, command
 
 WAIT_SECONDS = 120  # longer than any test
 
@@ -27,14 +27,19 @@ def square(folder: Path, number: int) -> int:
     return number**2
 
 
-def main() -> None:
+def run(args: argparse.Namespace) -> None:
     """Maps 0 to 9 and prints the results; it looks at the queue more often than a user's command."""
-    log.to_stderr()
     cluster._LOOK_SECONDS, cluster._SEEN_SECONDS = 0.3, 1.0
-    folder = Path(sys.argv[1])
-    print(list(parallel_map(partial(square, folder), list(range(10)), nj=1, title="squares")))
-    cluster.forget_results()
+    print(list(parallel_map(partial(square, args.folder), list(range(10)), nj=1, title="squares")))
 
+
+def parser() -> argparse.ArgumentParser:
+    arguments = argparse.ArgumentParser(prog="cluster_work")
+    arguments.add_argument("folder", type=Path)
+    return arguments
+
+
+main = command(parser, run)
 
 if __name__ == "__main__":
     from cluster_work import main as importable  # the tasks import what is mapped

@@ -1,7 +1,10 @@
 """Array jobs on a real Slurm: what they give, what of them is run again, and what is said of what cannot be."""
 
+import contextlib
 import os
+import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,8 +114,8 @@ def test_a_shard_that_was_killed_is_named_and_it_alone_is_run_again(tmp_path, wo
 def test_wrong_input_found_by_a_shard_is_wrong_input(tmp_path, work):
     (tmp_path / "bad.5").touch()
     status, _, errors = work.run()
-    assert status == 1  # of a bare Python; a command makes 2 of it
-    assert "InputError: bad.5: is there (shard 2 of 3" in errors
+    assert status == 2
+    assert errors.splitlines()[-1].startswith("cluster_work: error: bad.5: is there (shard 2 of 3; its log: ")
 
 
 @needs_slurm
@@ -158,10 +161,96 @@ def test_slurmctld_may_be_away_while_jobs_run(tmp_path, slurm, work, wait_for):
 
 
 @needs_slurm
-def test_an_unknown_partition_is_slurms_own_word(tmp_path, slurm):
-    status, _, errors = Work(tmp_path, slurm, "all --partition=none\n").run()
-    assert status == 1
-    assert "InputError: sbatch: invalid partition specified: none" in errors
+def test_jobs_can_be_submitted_from_a_job(work, tmp_path):
+    """So that what is joined is joined in a job too; what Slurm says of that job is no option of the others."""
+    command = f"exec {sys.executable} {HERE}/cluster_work.py {tmp_path}"
+    words = ["sbatch", "--wait", "--cpus-per-task=2", "--mem=100M", f"--output={tmp_path}/log", f"--wrap={command}"]
+    subprocess.run(words, env=work.environment, check=True, capture_output=True, timeout=SECONDS)
+    assert (tmp_path / "log").read_text().splitlines()[-1] == SQUARES
+
+
+class Recipe:
+    """A recipe whose stage 0 is the command of `work`, in a terminal of its own: run.sh, or its way to run a stage."""
+
+    def __init__(self, work):
+        self.work, self.pid = work, 0
+        (work.folder / "conf").mkdir()
+        (work.folder / "data.sh").write_text(f"""set -euo pipefail
+data=data         # folder
+nj=2              # processes (1-1024)
+sample_rate=8000  # Hz
+num_spks=2        # sources
+. {ROOT}/tools/parse_options.sh
+. {ROOT}/path.sh
+. {ROOT}/tools/common.sh
+run_command python {HERE}/cluster_work.py {work.folder}
+""")
+
+    def start(self, conf, *, whole):
+        (self.work.folder / "conf/slurm.conf").write_text(conf)
+        words = [str(ROOT / "run.sh"), "--recipe", str(self.work.folder), "--data_script", "data.sh"]
+        words += ["--cmd", "slurm", "--nj", "3", "--stop_stage", "0"]
+        if not whole:
+            script = f". {ROOT}/tools/common.sh; current_stage=0; run_stage bash {self.work.folder}/data.sh; true"
+            words = [shutil.which("bash"), "-c", script]
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.execve(words[0], words, self.work.environment)
+
+    def wait(self):
+        """Returns the exit status and the last line on the terminal."""
+        shown = b""
+        with contextlib.suppress(OSError):  # nobody has the other end any more
+            while more := os.read(self.terminal, 4096):
+                shown += more
+        os.close(self.terminal)
+        _, status = os.waitpid(self.pid, 0)
+        return os.waitstatus_to_exitcode(status), shown.decode().splitlines()[-1]
+
+
+@pytest.fixture
+def recipe(work):
+    made = Recipe(work)
+    yield made
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(made.pid, signal.SIGKILL)
+
+
+WHOLE = [False, pytest.param(True, marks=pytest.mark.needs("--all"))]  # run.sh imports MindSpore first
+
+
+@needs_slurm
+@pytest.mark.parametrize("whole", WHOLE)
+def test_ctrl_c_ends_the_jobs_of_run_sh(recipe, work, wait_for, whole):
+    (work.folder / "wait").touch()
+    recipe.start("all --ntasks=1\n", whole=whole)
+    wait_for(lambda: sum(work.calls().values()) == 3, "three tasks that have begun")
+    os.write(recipe.terminal, b"\x03")  # the terminal makes a SIGINT of it, for all processes in its foreground
+    assert recipe.wait()[0] == 128 + signal.SIGINT
+    wait_for(lambda: work.queued() == "", "an empty queue")
+    assert work.calls() == Counter((0, 1, 2))
+
+
+@needs_slurm
+@pytest.mark.parametrize("whole", WHOLE)
+def test_an_unknown_partition_is_slurms_own_word(recipe, work, whole):
+    (work.folder / "slurm.conf").write_text("all --partition=none\n")
+    recipe.start("0 --partition=none\n", whole=whole)
+    line = "cluster_work: error: sbatch: invalid partition specified: none"
+    assert recipe.wait() == (2, f"{line} Batch job submission failed: Invalid partition name specified")
+
+
+@needs_slurm
+def test_jobs_that_nobody_has_touched_for_a_week_are_removed(work):
+    ours, logs, recent, foreign = (work.jobs / f"{name}.0123456789abcdef" for name in ("ours", "logs", "new", "thesis"))
+    week = time.time() - 8 * 24 * 3600
+    for folder, name in ((ours, "results.0"), (logs, "log.3"), (recent, "log.0"), (foreign, "chapter.1")):
+        folder.mkdir(parents=True)
+        (folder / name).touch()
+        for path in (folder / name, folder):
+            os.utime(path, None if folder is recent else (week, week))
+    assert work.run()[0] == 0
+    assert [folder.exists() for folder in (ours, logs, recent, foreign)] == [False, False, True, True]
 
 
 def test_run_sh_without_slurm(tmp_path):

@@ -66,6 +66,6 @@ def test_ranks_of_two_machines_agree_and_average(machines, tmp_path):
 def test_a_rank_that_ends_on_one_machine_ends_the_other(machines, tmp_path):
     statuses, lines = run_on(machines, tmp_path, "part")
     assert statuses == [1, 1]
-    assert f"rank 1 ended with exit status 3; its log: {tmp_path}/log_1/worker_1.log" in lines[1]
+    assert f"rank 1 ended with exit status 3; its log: {tmp_path}/log_1/node_1/worker_1.log" in lines[1]
     assert "rank 1 has ended, and so does this one" in lines[0]
-    assert f"rank 0 ended with exit status 1; its log: {tmp_path}/log_0/worker_0.log" in lines[0]
+    assert f"rank 0 ended with exit status 1; its log: {tmp_path}/log_0/node_0/worker_0.log" in lines[0]

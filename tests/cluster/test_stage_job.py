@@ -1,4 +1,4 @@
-"""Stage 2 as one job of two nodes on a real Slurm: stopped before its limit it goes on, cancelled it does not."""
+"""A stage as one job of a real Slurm: a training stopped before its limit goes on, one that is cancelled does not."""
 
 import os
 import subprocess
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from mindaudio_ext import stage_job
 from mindaudio_ext.bin import launch as bin_launch
 from mindaudio_ext.cluster import Slurm
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.train import train_job
+from mindaudio_ext.stage_job import StageJob, run_job
 from mindaudio_ext.train.launch import Cluster
-from mindaudio_ext.train.train_job import run_train_job
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -25,8 +25,8 @@ def job(tmp_path, slurm, monkeypatch):
     """Runs the job of a folder; `later` are options of scancel for it, for when both nodes have started."""
     monkeypatch.setenv("SLURM_CONF", str(slurm / "slurm.conf"))
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{HERE}")
-    monkeypatch.setattr(train_job, "_LOOK_SECONDS", 0.3)
-    monkeypatch.setattr(train_job, "_SEEN_SECONDS", 1.0)
+    monkeypatch.setattr(stage_job, "_LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(stage_job, "_SEEN_SECONDS", 1.0)
     (tmp_path / "config.yaml").write_text("epochs: 1\n")
 
     def cancel(options):
@@ -37,15 +37,12 @@ def job(tmp_path, slurm, monkeypatch):
         (folder,) = (tmp_path / "jobs").iterdir()
         subprocess.run(["scancel", *options, f"--name={folder.name}"], check=True, timeout=60)
 
-    def run(*later):
+    def run(*later, **what):
+        arguments = ["train_work", str(tmp_path), "--config", str(tmp_path / "config.yaml")]
         with ThreadPoolExecutor() as threads:
             if later:
                 threads.submit(cancel, later)
-            return run_train_job(
-                ["train_work", str(tmp_path), "--config", str(tmp_path / "config.yaml")],
-                num_nodes=2,
-                slurm=Slurm((), 2, tmp_path / "jobs"),
-            )
+            return run_job(StageJob(arguments, **{"num_nodes": 2} | what), Slurm((), 2, tmp_path / "jobs"))
 
     return run
 
@@ -82,6 +79,16 @@ def test_a_task_that_fails_ends_the_job(job, tmp_path):
     assert time.monotonic() - started < 60
 
 
+@needs_slurm
+def test_an_export_is_a_job_without_a_state(job, tmp_path, capfd):
+    (tmp_path / "saved.0").touch()
+    assert job(title="export", num_nodes=1, resumes=False) == 0
+    assert starts(tmp_path) == [1, 0]
+    assert "node 0 of 1" in capfd.readouterr().err
+    (script,) = tmp_path.glob("jobs/export.*/job.sh")
+    assert "unset MINDAUDIO_EXT_SLURM" in script.read_text()
+
+
 def test_a_launcher_of_srun_needs_srun(monkeypatch):
     for name, value in (("JOB_ID", "7"), ("STEP_NUM_NODES", "2"), ("NODEID", "1"), ("LAUNCH_NODE_IPADDR", "10.0.0.1")):
         with pytest.raises(InputError, match=f"--slurm: SLURM_{name} is not set"):
@@ -90,12 +97,17 @@ def test_a_launcher_of_srun_needs_srun(monkeypatch):
     assert Cluster.of_slurm(4) == Cluster(4, 2, 1, "10.0.0.1", 20014)
 
 
-def test_nodes_that_share_a_folder_have_logs_of_their_own(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "options",
+    [["--slurm"], ["--num_nodes", "2", "--node_rank", "1", "--master_addr", "10.0.0.1", "--master_port", "8118"]],
+    ids=["slurm", "by hand"],
+)
+def test_nodes_that_share_a_folder_have_logs_of_their_own(monkeypatch, tmp_path, options):
     """Each launch removes the logs of an earlier one, and removed those of the other node."""
     for name, value in (("JOB_ID", "7"), ("STEP_NUM_NODES", "2"), ("NODEID", "1"), ("LAUNCH_NODE_IPADDR", "10.0.0.1")):
         monkeypatch.setenv(f"SLURM_{name}", value)
     folders = []
     monkeypatch.setattr(bin_launch, "launch", lambda *_, cluster, log_dir: folders.append(log_dir) or 0)
     with pytest.raises(SystemExit, match="0"):
-        bin_launch.main(["--slurm", "--ngpu", "1", "--log_dir", str(tmp_path), "train_work"])
+        bin_launch.main([*options, "--ngpu", "1", "--log_dir", str(tmp_path), "train_work"])
     assert folders == [tmp_path / "node_1"]
