@@ -10,7 +10,7 @@ import pytest
 TEST_SECONDS = 150  # many times what a test takes
 
 
-def manage(action, folder, *more):
+def run_manager(action, folder, *more):
     subprocess.run([Path(__file__).parent / "start_slurm.sh", action, folder, *more], check=True, timeout=100)
 
 
@@ -19,10 +19,16 @@ def slurm(tmp_path_factory):
     """The folder of a Slurm with two nodes; `slurm.conf` is in it."""
     folder = tmp_path_factory.mktemp("slurm")
     try:
-        manage("start", folder, "2")
+        run_manager("start", folder, "2")
         yield folder
     finally:
-        manage("stop", folder)
+        run_manager("stop", folder)
+
+
+@pytest.fixture
+def manage():
+    """Calls start_slurm.sh: `manage("node", folder, "1")`."""
+    return run_manager
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 # has a network namespace and an address of its own where these can be made.
 #   tests/cluster/start_slurm.sh start FOLDER [NODES]   starts it, as root; then: export SLURM_CONF=FOLDER/slurm.conf
 #   tests/cluster/start_slurm.sh controller FOLDER      starts its slurmctld again, after `kill $(<FOLDER/slurmctld.pid)`
+#   tests/cluster/start_slurm.sh node FOLDER N          starts the slurmd of a node again
 #   tests/cluster/start_slurm.sh stop FOLDER            ends every process of it
 # Debian and Ubuntu: apt-get install slurm-wlm munge
 set -euo pipefail
@@ -180,7 +181,7 @@ stop() {
     remove_network
 }
 
-if (($# < 2)); then fail "expected: start FOLDER [NODES], controller FOLDER or stop FOLDER"; fi
+if (($# < 2)); then fail "expected: start FOLDER [NODES], controller FOLDER, node FOLDER N or stop FOLDER"; fi
 action=$1 folder=$(realpath -m -- "$2") nodes=${3:-2} net=
 export SLURM_CONF=$folder/slurm.conf
 for program in munged slurmctld slurmd sinfo; do
@@ -202,6 +203,7 @@ case $action in
         wait_for_nodes
         ;;
     controller) slurmctld ;;
+    node) in_node "$3" slurmd -N "node$3" ;;
     stop) stop ;;
-    *) fail "'$action': expected start, controller or stop" ;;
+    *) fail "'$action': expected start, controller, node or stop" ;;
 esac

@@ -1,9 +1,11 @@
 """A stage as one job of a real Slurm: a training stopped before its limit goes on, one that is cancelled does not."""
 
 import os
+import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,29 +24,33 @@ needs_slurm = pytest.mark.needs("slurm")
 
 @pytest.fixture
 def job(tmp_path, slurm, monkeypatch):
-    """Runs the job of a folder; `later` are options of scancel for it, for when both nodes have started."""
+    """Runs the job of a folder; `later` is called with its name when both nodes have started, or after a minute."""
     monkeypatch.setenv("SLURM_CONF", str(slurm / "slurm.conf"))
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{HERE}")
     monkeypatch.setattr(stage_job, "_LOOK_SECONDS", 0.3)
     monkeypatch.setattr(stage_job, "_SEEN_SECONDS", 1.0)
     (tmp_path / "config.yaml").write_text("epochs: 1\n")
 
-    def cancel(options):
+    def when_started(later):
         deadline = time.monotonic() + 60
         while not (starts(tmp_path) == [1, 1] or time.monotonic() > deadline):
             time.sleep(0.1)
         time.sleep(0.5)
         (folder,) = (tmp_path / "jobs").iterdir()
-        subprocess.run(["scancel", *options, f"--name={folder.name}"], check=True, timeout=60)
+        later(folder.name)
 
-    def run(*later, **what):
+    def run(later=None, **what):
         arguments = ["train_work", str(tmp_path), "--config", str(tmp_path / "config.yaml")]
         with ThreadPoolExecutor() as threads:
             if later:
-                threads.submit(cancel, later)
+                threads.submit(when_started, later)
             return run_job(StageJob(arguments, **{"num_nodes": 2} | what), Slurm((), 2, tmp_path / "jobs"))
 
     return run
+
+
+def scancel(*options):
+    return lambda job: subprocess.run(["scancel", *options, f"--name={job}"], check=True, timeout=60)
 
 
 def starts(folder):
@@ -55,7 +61,7 @@ def starts(folder):
 @needs_slurm
 def test_the_signal_before_the_limit_saves_and_goes_on(job, tmp_path, capfd):
     """The signal is the one that --signal=B:USR1@120 sends."""
-    assert job("--batch", "--signal=USR1") == 0
+    assert job(scancel("--batch", "--signal=USR1")) == 0
     assert starts(tmp_path) == [2, 2]
     assert (tmp_path / "saved.0").exists()
     assert "node 1 of 2" in capfd.readouterr().err
@@ -64,7 +70,7 @@ def test_the_signal_before_the_limit_saves_and_goes_on(job, tmp_path, capfd):
 @needs_slurm
 def test_a_cancelled_job_goes_on_by_the_same_command(job, tmp_path):
     with pytest.raises(OSError, match=r"the job was cancelled or killed; the same command goes on; log: .*/log$"):
-        job("--me")
+        job(scancel("--me"))
     assert starts(tmp_path) == [1, 1]
     assert job() == 0
     assert starts(tmp_path) == [2, 2]
@@ -77,6 +83,38 @@ def test_a_task_that_fails_ends_the_job(job, tmp_path):
     with pytest.raises(OSError, match=r"train: the job ended with exit status 3; its log: .*/log$"):
         job()
     assert time.monotonic() - started < 60
+
+
+def kill_node(slurm, number):
+    """Kills all that runs in the network of a node."""
+    of_node = os.readlink(f"/proc/{(slurm / f'slurmd.node{number}.pid').read_text().strip()}/ns/net")
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.readlink(process / "ns/net") == of_node:
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+@needs_slurm
+@pytest.mark.needs("--all", "network_namespaces")
+def test_a_job_whose_node_dies_ends_and_goes_on_when_there_are_nodes(
+    job, slurm, tmp_path, capfd, caplog, wait_for, manage
+):
+    caplog.set_level("INFO")
+    conf = slurm / "slurm.conf"
+    conf.write_text(conf.read_text().replace("InactiveLimit=0\n", "InactiveLimit=0\nSlurmdTimeout=15\n"))
+    subprocess.run(["scontrol", "reconfigure"], env=os.environ | {"SLURM_CONF": str(conf)}, check=True, timeout=60)
+
+    def later(_):
+        kill_node(slurm, 1)
+        down = ["squeue", "--noheader", "--format=%r"]
+        wait_for(lambda: "DOWN" in subprocess.run(down, capture_output=True, text=True, timeout=60).stdout, "the end")
+        (tmp_path / "saved.1").touch()
+        manage("node", slurm, "1")
+
+    assert job(later) == 0
+    assert starts(tmp_path) == [2, 2]
+    assert "srun: error: Node failure on node1" in capfd.readouterr().err
+    assert any(line.startswith("train: pending (Nodes required for job are DOWN") for line in caplog.messages)
 
 
 @needs_slurm

@@ -8,6 +8,7 @@ start of a training until its first batch, dividing the work of a dump into 32 s
 (SI-SNR, with the summaries and their intervals). Prints a row for each: seconds on the clock and of the processor,
 microseconds of the processor a key, and the peak memory of the process. Each is a process of its own; about 1 s of it
 is its start. With `--only WORD` only the rows whose title has that word.
+After them it prints what the lists take on the disk, bytes a key.
 """
 
 import argparse
@@ -110,12 +111,20 @@ def measure(title: str, folder: Path, keys: int, *words: str) -> None:
     )
 
 
+def print_size(folder: Path, name: str, keys: int) -> None:
+    """Prints what a file, or the files of a folder, take a key; nothing when there are none."""
+    paths = [folder / name] if (folder / name).is_file() else (folder / name).rglob("*")
+    size = sum(path.stat().st_size for path in paths if path.is_file())
+    if size:
+        print(f"{name}: {size / 1e6:.2f} MB, {size / keys:.0f} bytes a key", flush=True)
+
+
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", type=int, nargs="+", default=[1000, 10000, 100000], help="sizes (%(default)s)")
     parser.add_argument("--nj", type=int, default=1, help="processes (%(default)s)")
-    parser.add_argument("--only", metavar="WORD", default="", help="rows whose title has it; all by default")
+    parser.add_argument("--only", metavar="WORD", nargs="+", default=[""], help="rows whose title has one (all)")
     args = parser.parse_args()
     nj = ("--nj", str(args.nj))
     prepare = ("--data", "prepared", "--sets", "train-360", "--librispeech", "LibriSpeech", "--metadata", "metadata")
@@ -133,8 +142,10 @@ def main() -> None:
             make_metadata(Path(work), keys)
             make_set(Path(work), keys)
             for title, words in rows.items():
-                if args.only in title:
+                if any(word in title for word in args.only):
                     measure(title, Path(work), keys, *words)
+            for path in ("prepared", "data/train", "dump/train/manifest.json", "jobs"):
+                print_size(Path(work), path, keys)
 
 
 if __name__ == "__main__":
