@@ -171,6 +171,16 @@ def test_options_of_the_engine(name):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
+def test_options_of_separate(name):
+    from mindaudio_ext.bin.separate import parser
+
+    told = {quoted(row[0])[0]: "".join(quoted(row[1])) for row in table_of(read(name), "`--model`")}
+    options = [action for action in parser()._actions if action.option_strings and action.dest not in ("help", "version")]
+    defaults = {option.option_strings[-1]: str(option.default or "").removesuffix(".0") for option in options}
+    assert told == defaults | {"--version": "", "--debug": ""}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
 def test_options_of_the_data_scripts(name):
     rows = {quoted(row[0])[0][2:]: row[1:] for row in table_of(read(name), "`--librispeech`")}
     for column, script in enumerate(DATA_SCRIPTS):

@@ -27,6 +27,7 @@ from mindaudio_ext.errors import InputError, command, describe_error, one_line
 from mindaudio_ext.experiment import Experiment
 from mindaudio_ext.inference.chunking import LONGEST, MOST_CHUNKS, Chunking
 from mindaudio_ext.interrupt import removed_at_an_end, wait_for_the_end
+from mindaudio_ext.keys import MAX_SOURCES
 from mindaudio_ext.registry import list_separators
 
 if TYPE_CHECKING:
@@ -53,28 +54,32 @@ def run(args: argparse.Namespace) -> None:
     if not args.files:
         raise InputError("needs files to separate; see --help")
     from mindaudio_ext.inference.find_audio import find_audio
-    from mindaudio_ext.inference.separator import Separator, find_model
+    from mindaudio_ext.inference.separator import Separator, find_model, require_num_spks
 
     if args.stream is not None and args.shifts is not None:
         raise InputError("--shifts: a stream is separated once; leave it out with --stream")
     chunking = Chunking(args.longest_whole, args.chunk, args.overlap, args.chunk_batch)
-    expdir, checkpoint = find_model(args.model, streaming=args.stream is not None, device_target=args.device_target)
+    expdir, checkpoint = find_model(
+        args.model, streaming=args.stream is not None, device_target=args.device_target, num_spks=args.num_spks
+    )
     config = Experiment(expdir).read_config()
     chosen = args.model_path or checkpoint
     checkpoint = Experiment(expdir).find_checkpoint(config, chosen)
     model_name = Experiment(expdir).name + (f" ({chosen.name})" if chosen else "")
-    inputs, errors = find_audio(args.files, args.out_dir, config.num_spks)
+    num_spks = args.num_spks or config.num_spks
+    require_num_spks(num_spks, config, model=model_name)
+    inputs, errors = find_audio(args.files, args.out_dir, num_spks)
     _make_folder(args.out_dir)
     for error in errors:
         _tell(args, error)
     statuses = [2 for _ in errors]
     readable = []
     for one in inputs:  # before the model is loaded: that takes long
-        statuses.append(_attempt(one, args, partial(_check, one, config.num_spks, args)))
+        statuses.append(_attempt(one, args, partial(_check, one, num_spks, args)))
         readable += [one] if statuses[-1] == 0 else []
     if readable:
         separator = Separator.from_expdir(expdir, checkpoint, device_target=args.device_target, shifts=args.shifts)
-        work = partial(_separate, separator, args=args, chunking=chunking, model_name=model_name)
+        work = partial(_separate, separator, args=args, chunking=chunking, model_name=model_name, num_spks=num_spks)
         statuses += [_attempt(one, args, partial(work, one)) for one in readable]
     failed = [status for status in statuses if status]
     if failed:
@@ -85,6 +90,8 @@ def _serve(args: argparse.Namespace) -> None:
     """Serves the page for the browser until Ctrl-C."""
     if args.files:
         raise InputError("--serve: takes its recordings in the browser, no files")
+    if args.num_spks:
+        raise InputError("--num_spks: with --serve the model that is chosen in the browser says how many")
     if args.model_path:
         raise InputError("--model_path: with --serve give the checkpoint as --model")
     from mindaudio_ext.inference.separator import Separator
@@ -133,12 +140,17 @@ def _check(one: "Input", num_spks: int, args: argparse.Namespace) -> None:
 
 
 def _separate(
-    separator: "Separator", one: "Input", args: argparse.Namespace, chunking: Chunking, model_name: str
+    separator: "Separator",
+    one: "Input",
+    args: argparse.Namespace,
+    chunking: Chunking,
+    model_name: str,
+    num_spks: int,
 ) -> str:
     """Separates one recording; gives the line that says so."""
     from mindaudio_ext.inference.separate_file import separate_file
 
-    outputs = one.outputs(args.out_dir, separator.config.num_spks)
+    outputs = one.outputs(args.out_dir, num_spks)
     with _recording(one.path, args.channel) as recording:
         done = separate_file(
             separator, recording, outputs, chunking=chunking, stream_ms=args.stream, overwrite=args.overwrite
@@ -189,6 +201,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="exp/NAME, a checkpoint in such a folder, a built-in model's name, or hf:ORG/NAME[@REVISION], a public "
         "model; default: dprnn_2spk_8k, with --stream dprnn_2spk_8k_causal",
+    )
+    arguments.add_argument(
+        "--num_spks",
+        type=whole_number(1, MAX_SOURCES),
+        metavar="N",
+        help="people in the recordings: takes a built-in model for so many, or checks that --model is one; default: "
+        "what the model gives",
     )
     arguments.add_argument(
         "-o",

@@ -96,6 +96,22 @@ def voices() -> list[Voice]:
     return found
 
 
+def read_aloud(voice: Voice, sentence: str, *, sample_rate: int = 8000) -> np.ndarray:
+    """Returns a sentence as a voice of eSpeak NG reads it, float64 [T], full scale 1.
+
+    Args:
+        voice: of `voices`, or another.
+        sentence: in English.
+        sample_rate: Hz.
+
+    Raises:
+        InputError: eSpeak NG is not installed.
+    """
+    _require_espeak()
+    espeak = _Espeak(voice)
+    return resample_poly(espeak.read(sentence), sample_rate, espeak.sample_rate)
+
+
 def make_mini_corpus(
     out: str | os.PathLike, *, sample_rate: int = 8000, utts_per_speaker: int = 30, seed: int = 0, nj: int = 1
 ) -> Path:

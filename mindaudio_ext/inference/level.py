@@ -62,6 +62,19 @@ class Levels:
         return gains / norms
 
 
+def loudest(energies: np.ndarray, number: int) -> list[int]:
+    """Returns which sources have the most energy, in their order.
+
+    >>> loudest(np.array([2.0, 0.1, 5.0]), 2)
+    [0, 2]
+
+    Args:
+        energies: [C].
+        number: how many, at most C.
+    """
+    return sorted(np.argsort(-energies, kind="stable")[:number].tolist())
+
+
 def limit_peak(estimates: np.ndarray) -> np.ndarray:
     """Scales all estimates of a mixture down by one factor when any sample would clip as 16 bits.
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from mindaudio_ext.data.sound import BLOCK
 from mindaudio_ext.inference.chunking import Chunking
 from mindaudio_ext.inference.chunks import Join
-from mindaudio_ext.inference.level import LARGEST, Levels
+from mindaudio_ext.inference.level import LARGEST, Levels, loudest
 from mindaudio_ext.inference.recording import Recording, of_length, resampled, write_wavs
 from mindaudio_ext.inference.separator import Separator
 from mindaudio_ext.inference.stream import Stream, stream_blocks
@@ -71,7 +71,8 @@ def separate_file(
     Args:
         separator: the model.
         recording: of any rate and length.
-        outputs: C files; what was written there before is replaced, each whole.
+        outputs: a file for each output of the model, or fewer, for the loudest of them; what was written there before
+            is replaced, each whole.
         chunking: how a long recording is cut.
         stream_ms: stream the recording through a causal model in blocks of so many milliseconds instead.
         overwrite: replace files that were not written there, or were changed since, too.
@@ -97,7 +98,8 @@ def separate_file(
     parts = resampled((part.T for part in parts), rate, recording.sample_rate)
     # Chunks come at their level; the level of a stream is known at its end, unless its parts add up to the mixture.
     at_level = stream is None or separator.config.mixture_consistency
-    _write_scaled(outputs, parts, recording, (lambda: np.ones(num_spks)) if at_level else levels.gains)
+    gains_of = (lambda: np.ones(num_spks)) if at_level else levels.gains
+    _write_scaled(outputs, parts, recording, gains_of, num_spks=num_spks)
     length = recording.n_samples / recording.sample_rate
     changes = _changes(recording, rate)
     if stream is not None:
@@ -106,25 +108,32 @@ def separate_file(
 
 
 def _write_scaled(
-    outputs: Sequence[Path], parts: Iterable[np.ndarray], recording: Recording, gains_of: Callable[[], np.ndarray]
+    outputs: Sequence[Path],
+    parts: Iterable[np.ndarray],
+    recording: Recording,
+    gains_of: Callable[[], np.ndarray],
+    *,
+    num_spks: int,
 ) -> None:
     """Writes estimates as wavs of a recording's rate and length, all with one factor if a peak would be above 1.
 
     Args:
-        outputs: C files.
+        outputs: C files, or fewer, for the loudest.
         parts: [n, C].
         recording: what they are of.
         gains_of: gives a factor for each source, [C], once all parts are taken.
+        num_spks: C.
     """
     outputs[0].parent.mkdir(parents=True, exist_ok=True)
     with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(outputs[0].parent), prefix=".tmp.") as file:
-        spool = _Spool(file, len(outputs))
+        spool = _Spool(file, num_spks)
         for block in of_length(parts, recording.n_samples):
             spool.write(block)
         gains = gains_of()
-        peak = float(np.abs(gains * spool.peaks).max())
+        kept = loudest(gains**2 * spool.energies, len(outputs))
+        peak = float(np.abs(gains * spool.peaks)[kept].max())
         gains = (gains * min(1.0, LARGEST / peak) if peak > 0 else gains).astype(np.float32)
-        scaled = (gains * block for block in spool.blocks())
+        scaled = ((gains * block)[:, kept] for block in spool.blocks())
         write_wavs(outputs, scaled, sample_rate=recording.sample_rate, n_samples=recording.n_samples)
 
 
@@ -137,15 +146,17 @@ class _Spool:
 
     Attributes:
         peaks: largest absolute value of each source so far, [C].
+        energies: sum of the squares of each source so far, [C].
     """
 
     def __init__(self, file: IO[bytes], num_spks: int) -> None:
-        self.peaks = np.zeros(num_spks)
+        self.peaks, self.energies = np.zeros(num_spks), np.zeros(num_spks)
         self._file = file
 
     def write(self, block: np.ndarray) -> None:
         """Takes the next estimates, [n, C]."""
         self.peaks = np.maximum(self.peaks, np.abs(block).max(axis=0, initial=0))
+        self.energies += np.square(block, dtype=np.float64).sum(axis=0)
         self._file.write(np.ascontiguousarray(block, np.float32).tobytes())
 
     def blocks(self) -> Iterator[np.ndarray]:

@@ -18,7 +18,7 @@ from mindaudio_ext.hub.model import public_model
 from mindaudio_ext.hub.name import is_hub_name
 from mindaudio_ext.inference.chunking import Chunking
 from mindaudio_ext.inference.chunks import Join, Joiner, cut, take
-from mindaudio_ext.inference.level import fit_level, limit_peak
+from mindaudio_ext.inference.level import fit_level, limit_peak, loudest
 from mindaudio_ext.inference.models import built_in
 from mindaudio_ext.inference.recording import as_samples, of_length, require_channel, require_rate, resampled, to_mono
 from mindaudio_ext.inference.shifts import delayed, mean_of, starts_of
@@ -70,9 +70,16 @@ class Separator:
         device_target: str | None = None,
         num_threads: int | None = None,
         shifts: int | None = None,
+        num_spks: int | None = None,
     ) -> "Separator":
-        """Loads what `find_model` finds, by default dprnn_2spk_8k; the rest is as in `from_expdir`."""
-        expdir, checkpoint = find_model(model, device_target=device_target)
+        """Loads what `find_model` finds, by default dprnn_2spk_8k; the rest is as in `from_expdir`.
+
+        Raises:
+            InputError: also when the model cannot separate `num_spks` people; see `require_num_spks`.
+        """
+        expdir, checkpoint = find_model(model, device_target=device_target, num_spks=num_spks)
+        if num_spks is not None:
+            require_num_spks(num_spks, Experiment(expdir).read_config(), model=str(model or expdir.name))
         return cls.from_expdir(expdir, checkpoint, device_target=device_target, num_threads=num_threads, shifts=shifts)
 
     @classmethod
@@ -141,6 +148,7 @@ class Separator:
         *,
         channel: int | None = None,
         chunking: Chunking | None = None,
+        num_spks: int | None = None,
         name: str = "audio",
     ) -> np.ndarray:
         """Separates a recording of any rate, length and number of channels.
@@ -151,14 +159,18 @@ class Separator:
             rate: Hz, of the audio and of the estimates.
             channel: which one to separate, from 1; None for the mean of all.
             chunking: how a long recording is cut; None for the defaults.
+            num_spks: people in it, C; None for as many as the model has outputs. See `require_num_spks`.
             name: what errors call it.
 
         Returns:
             Estimates, float32 [C, T], at the mixture's level; peaks are at most 1.
 
         Raises:
-            InputError: the audio is empty, too short, not finite or of another form, or the model is broken.
+            InputError: the audio is empty, too short, not finite or of another form, the model is broken, or it cannot
+                give so many voices.
         """
+        if num_spks is not None:
+            require_num_spks(num_spks, self.config, model="this model")
         samples = as_samples(audio, name=name)
         if samples.size == 0:
             raise InputError(f"{name}: expected [T] or [T, channels] with samples, got shape {samples.shape}")
@@ -173,7 +185,8 @@ class Separator:
         blocks = resampled([mixture], rate, self.config.sample_rate)
         blocks = (block.T for block in self.separate_blocks(blocks, chunking=chunking or Chunking(), name=name))
         estimates = list(of_length(resampled(blocks, self.config.sample_rate, rate), len(mixture)))  # [n, C] each
-        return limit_peak(np.ascontiguousarray(np.concatenate(estimates).T))
+        voices = np.ascontiguousarray(np.concatenate(estimates).T)
+        return limit_peak(voices[loudest(np.square(voices).sum(axis=1), num_spks or len(voices))])
 
     def separate_blocks(
         self, blocks: Iterable[np.ndarray], *, chunking: Chunking, name: str, joins: list[Join] | None = None
@@ -239,7 +252,11 @@ class Separator:
 
 
 def find_model(
-    model: str | os.PathLike | None = None, *, streaming: bool = False, device_target: str | None = None
+    model: str | os.PathLike | None = None,
+    *,
+    streaming: bool = False,
+    device_target: str | None = None,
+    num_spks: int | None = None,
 ) -> tuple[Path, Path | None]:
     """Finds a model by what a user calls it.
 
@@ -248,19 +265,21 @@ def find_model(
             hf:ORG/NAME[@REVISION], a public model; None for dprnn_2spk_8k, or if `streaming` for dprnn_2spk_8k_causal.
         streaming: whether it is to separate a stream.
         device_target: what MindSpore is set up for if a public model has to be converted.
+        num_spks: people in the recordings. Without `model` it is the first in the package that can separate so many:
+            the default, or, if not `streaming`, another.
 
     Returns:
         The experiment's folder, and the checkpoint when that was given.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is none of that name, or none in the package for so many. A `model` is not checked.
     """
     in_the_package = built_in()
     if model is None:
         default = _DEFAULT_STREAMING if streaming else _DEFAULT
         if default not in in_the_package:
             raise InputError(f"the built-in model {default} is not in the package; name one with --model exp/NAME")
-        return in_the_package[default], None
+        return in_the_package[_for_so_many(in_the_package, default, streaming, num_spks)], None
     if is_hub_name(model):
         return public_model(str(model), device_target=device_target), None
     path = Path(model)
@@ -270,6 +289,42 @@ def find_model(
                 return folder, path
         raise InputError(f"{path}: no config.yaml beside this checkpoint or one folder up; it says what the model is")
     return (path, None) if path.is_dir() or str(model) not in in_the_package else (in_the_package[str(model)], None)
+
+
+def _for_so_many(in_the_package: dict[str, Path], default: str, streaming: bool, num_spks: int | None) -> str:
+    """Returns the name of the default model, or of another in the package that can separate so many people."""
+    others = [] if streaming else [name for name in in_the_package if name != default]
+    told = []
+    for name in (default, *others):
+        config = Experiment(in_the_package[name]).read_config()
+        told.append(f"{name} gives {config.num_spks}")
+        if num_spks is None or can_give(num_spks, config):
+            return name
+    raise InputError(
+        f"num_spks {num_spks}: no model in the package does that ({', '.join(told)}); name one with --model"
+    )
+
+
+def can_give(num_spks: int, config: Config) -> bool:
+    """Tells whether a model can separate so many people. See `require_num_spks`."""
+    if num_spks >= config.num_spks:
+        return num_spks == config.num_spks
+    from mindaudio_ext.registry import LOSSES
+
+    return getattr(LOSSES.get(config.loss), "silent_references", False)
+
+
+def require_num_spks(num_spks: int, config: Config, *, model: str) -> None:
+    """Raises InputError when a model cannot separate so many people.
+
+    A model gives a voice for each of its outputs. Of fewer people its loudest outputs are taken, if it was trained with
+    sources that may be silent (`loss: pit_thresholded_snr`). Any other model shares one voice out among all outputs, so
+    that leaving one out would lose a part of it.
+    """
+    if can_give(num_spks, config):
+        return
+    why = "" if num_spks > config.num_spks else ", never fewer: all of them spoke in what it was trained on"
+    raise InputError(f"num_spks {num_spks}: {model} gives {config.num_spks} voices{why}")
 
 
 def require_length(n_samples: int, config: Config, *, name: str) -> None:

@@ -14,6 +14,7 @@ from tiny_experiment import RATE, files_of, make_experiment, write_wav
 import mindaudio_ext
 from mindaudio_ext.bin.separate import main
 from mindaudio_ext.data.audio import to_pcm16
+from mindaudio_ext.errors import InputError
 from mindaudio_ext.inference import separate_file
 from mindaudio_ext.inference.separator import Separator
 from mindaudio_ext.inference.written import LIST
@@ -343,6 +344,35 @@ def test_numbers_have_bounds_and_names_are_not_empty(expdir, tmp_path, capsys, o
     error = _refused(capsys, "mix.wav", "--model", expdir, "-o", tmp_path / "out", option, value)
     assert message in error
     assert len(error) < 300
+
+
+def test_as_many_voices_as_people(expdir, tmp_path, capsys):
+    mix, out = write_wav(tmp_path / "mix.wav", SPEECH), tmp_path / "out"
+    assert "num_spks 3: exp gives 2 voices\n" in _refused(capsys, mix, "--model", expdir, "-o", out, "--num_spks", 3)
+    fewer = _refused(capsys, mix, "--model", expdir, "-o", out, "--num_spks", 1)
+    assert "num_spks 1: exp gives 2 voices, never fewer" in fewer
+    none = _refused(capsys, mix, "-o", out, "--num_spks", 3)
+    assert "num_spks 3: no model in the package does that (dprnn_2spk_8k gives 2, " in none
+    assert "--num_spks: with --serve" in _refused(capsys, "--serve", "--num_spks", 2)
+    assert not out.exists()
+    _separate(mix, "--model", expdir, "-o", out, "--num_spks", 2)
+    assert sorted(files_of(out)) == ["mix_s1.wav", "mix_s2.wav"]
+
+
+def test_a_model_that_knows_silence_gives_the_loudest_of_its_voices(tmp_path):
+    make_experiment(tmp_path / "three", overrides="num_spks=3 loss=pit_thresholded_snr")
+    mix, out = write_wav(tmp_path / "mix.wav", SPEECH), tmp_path / "out"
+    _separate(mix, "--model", tmp_path / "three", "-o", tmp_path / "all")
+    _separate(mix, "--model", tmp_path / "three", "-o", out, "--num_spks", 2)
+    voices = [soundfile.read(tmp_path / f"all/mix_s{number}.wav")[0] for number in (1, 2, 3)]
+    quietest = np.argmin([np.sum(voice**2) for voice in voices])
+    kept = [soundfile.read(out / f"mix_s{number}.wav")[0] for number in (1, 2)]
+    assert sorted(files_of(out)) == ["mix_s1.wav", "mix_s2.wav"]
+    np.testing.assert_array_equal(kept, np.delete(voices, quietest, axis=0))
+    separator = Separator.load(tmp_path / "three", num_spks=2)
+    np.testing.assert_allclose(separator.separate(SPEECH, RATE, num_spks=2), kept, atol=1e-4)
+    with pytest.raises(InputError, match="num_spks 4: this model gives 3 voices"):
+        separator.separate(SPEECH, RATE, num_spks=4)
 
 
 def test_an_empty_argument_is_not_the_current_folder(expdir, tmp_path, capsys, monkeypatch):

@@ -84,6 +84,13 @@ def test_a_peak_over_full_scale_scales_all_by_one_factor(tmp_path):
     np.testing.assert_allclose(estimates, [[0, 32767, -16384, 0], [0, 10922, -5461, 0]], atol=1)
 
 
+def test_of_fewer_people_the_loudest_outputs_are_written(tmp_path):
+    soundfile.write(tmp_path / "mix.wav", np.int16([0, 20000, -10000, 0]), RATE)
+    separator, recording = FakeSeparator(-2), Recording(tmp_path / "mix.wav")
+    separate_file(separator, recording, [tmp_path / "one.wav"], chunking=CHUNKING)
+    np.testing.assert_allclose(soundfile.read(tmp_path / "one.wav", dtype="int16")[0], [0, -30000, 15000, 0], atol=1)
+
+
 def test_what_has_no_sample_at_the_models_rate_is_named(tmp_path):
     soundfile.write(tmp_path / "mix.wav", np.int16([1]), 48000)
     with pytest.raises(InputError, match=re.escape(f"{tmp_path / 'mix.wav'}: has 0 samples; the model needs at least")):

@@ -242,6 +242,13 @@ def test_a_model_is_found_by_folder_checkpoint_and_name(expdir, tmp_path, monkey
     assert module.find_model(streaming=True) == (tmp_path / "dprnn_2spk_8k_causal", None)
     assert module.find_model("small", streaming=True) == (tmp_path / "small", None)
     assert Separator.load("small").checkpoint == tmp_path / "small" / "checkpoints" / "best.ckpt"
+    make_experiment(tmp_path / "three", overrides="num_spks=3")
+    assert module.find_model(num_spks=2) == (tmp_path / "dprnn_2spk_8k", None)
+    assert module.find_model(num_spks=3) == (tmp_path / "three", None)
+    with pytest.raises(InputError, match=r"num_spks 3: .* \(dprnn_2spk_8k_causal gives 2\); name one with --model"):
+        module.find_model(num_spks=3, streaming=True)
+    with pytest.raises(InputError, match="num_spks 2: three gives 3 voices, never fewer"):
+        Separator.load("three", num_spks=2)
 
 
 def test_an_address_is_no_model(tmp_path, monkeypatch):
