@@ -20,6 +20,7 @@ from mindaudio_ext.inference.models import Model, built_in, describe
 from mindaudio_ext.inference.separator import Separator, find_model
 from mindaudio_ext.interrupt import removed_at_an_end
 from mindaudio_ext.serve.jobs import Jobs
+from mindaudio_ext.serve.words import in_both, page_words
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -98,8 +99,11 @@ def make_app(jobs: Jobs, models: dict[str, Model], *, first: str, largest: int, 
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
-    from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+    from starlette.responses import FileResponse, JSONResponse, Response
     from starlette.routing import Route
+
+    def refusal(status: int, message: str) -> "Response":
+        return JSONResponse({"error": in_both(message)}, status, _HEADERS)
 
     async def page(request: "Request") -> "Response":
         return Response(_page(models, first, largest), media_type="text/html", headers=_HEADERS)
@@ -112,17 +116,17 @@ def make_app(jobs: Jobs, models: dict[str, Model], *, first: str, largest: int, 
 
     async def add(request: "Request") -> "Response":
         model, name = request.query_params.get("model", first), request.query_params.get("name", "recording")
-        too_large = JSONResponse({"error": f"{name}: is larger than {largest / 1e6:g} MB"}, 413, _HEADERS)
+        too_large = refusal(413, f"{name}: is larger than {largest / 1e6:g} MB")
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return PlainTextResponse("only this page may ask for that", 403)
+            return refusal(403, "only this page may ask for that")
         if model not in models:
-            return JSONResponse({"error": f"there is no model {model}"}, 400, _HEADERS)
+            return refusal(400, f"there is no model {model}")
         if int(request.headers.get("content-length") or 0) > largest:
             return too_large
         try:
             job = jobs.new(name)
         except InputError as error:
-            return JSONResponse({"error": str(error)}, 503, _HEADERS)
+            return refusal(503, str(error))
         try:
             await _save(request, job.input, largest)
         except Exception as error:  # too much, or the browser has gone
@@ -137,7 +141,7 @@ def make_app(jobs: Jobs, models: dict[str, Model], *, first: str, largest: int, 
     async def tell(request: "Request") -> "Response":
         job = jobs.get(request.path_params["id"])
         if job is None:
-            return JSONResponse({"error": "there is no such recording"}, 404, _HEADERS)
+            return refusal(404, "there is no such recording")
         return JSONResponse(job.told(), headers=_HEADERS)
 
     async def remove(request: "Request") -> "Response":
@@ -147,7 +151,7 @@ def make_app(jobs: Jobs, models: dict[str, Model], *, first: str, largest: int, 
     async def wav(request: "Request") -> "Response":
         job, file = jobs.get(request.path_params["id"]), request.path_params["file"]
         if job is None or file not in [signal["file"] for signal in job.signals]:
-            return PlainTextResponse("there is no such file", 404)
+            return refusal(404, "there is no such file")
         kept_as = f"{Path(job.name).stem}_{file}" if "download" in request.query_params else None
         return FileResponse(job.folder / file, media_type="audio/wav", filename=kept_as, headers=_HEADERS)
 
@@ -184,4 +188,4 @@ def _page(models: dict[str, Model], first: str, largest: int) -> str:
     import jinja2
 
     template = jinja2.Environment(autoescape=True).from_string(_text("serve/page.html.j2"))
-    return template.render(models=models, first=first, largest=largest)
+    return template.render(models=models, first=first, largest=largest, words=page_words())

@@ -20,6 +20,7 @@ from mindaudio_ext.inference.recording import Recording, write_wavs
 from mindaudio_ext.inference.separate_file import separate_file
 from mindaudio_ext.inference.separator import Separator
 from mindaudio_ext.serve.pictures import draw
+from mindaudio_ext.serve.words import in_both
 
 log = logging.getLogger(__name__)
 
@@ -101,9 +102,9 @@ class Job:
         return self.state not in _RUNNING
 
     def told(self) -> dict[str, Any]:
-        """Returns what the page asks for again and again."""
-        names = ("id", "name", "state", "progress", "error", "signals")
-        return {name: getattr(self, name) for name in names}
+        """Returns what the page asks for again and again; `error` in both languages."""
+        names = ("id", "name", "state", "progress", "signals")
+        return {name: getattr(self, name) for name in names} | {"error": in_both(self.error) if self.error else ""}
 
 
 class Jobs:

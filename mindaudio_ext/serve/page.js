@@ -1,54 +1,6 @@
 "use strict";
 
-const WORDS = {
-  en: {
-    title: "Separate a recording",
-    intro: "People who speak at the same time become one track each. Everything stays on the machine that serves this page.",
-    model: "Model",
-    drop: "Drop a recording here, or press to choose one",
-    limit: "wav, flac, ogg, mp3 and others, at most {size} MB",
-    record: "Record",
-    recording: "End the recording ({seconds} s)",
-    stop: "Stop",
-    sending: "Sending …",
-    waiting: "Waiting for other recordings …",
-    working: "Separating: {percent} %",
-    stopped: "Stopped.",
-    large: "{name} has {size} MB; at most {most} MB are taken.",
-    failed: "This file cannot be separated: {error}",
-    gone: "The server does not answer. Is mindaudio-separate --serve still running?",
-    microphone: "The microphone cannot be used: {error}",
-    listen: "Press a track to hear it; press another while it plays to hear that one from the same moment on. " +
-      "The bar under a track shows when it is loud enough to be speech.",
-    mixture: "Mixture",
-    voice: "Voice {number}",
-    keep: "Download",
-    other: "中文",
-  },
-  zh: {
-    title: "分离录音",
-    intro: "几个人同时说话的录音，分成每人一条音轨。所有数据都留在运行本页面的机器上。",
-    model: "模型",
-    drop: "把录音拖到这里，或点击选择文件",
-    limit: "支持 wav、flac、ogg、mp3 等格式，不超过 {size} MB",
-    record: "录音",
-    recording: "结束录音（{seconds} 秒）",
-    stop: "停止",
-    sending: "正在上传……",
-    waiting: "正在等待其他录音……",
-    working: "正在分离：{percent} %",
-    stopped: "已停止。",
-    large: "{name} 有 {size} MB，超过了上限 {most} MB。",
-    failed: "无法分离这个文件：{error}",
-    gone: "服务器没有响应。mindaudio-separate --serve 还在运行吗？",
-    microphone: "无法使用麦克风：{error}",
-    listen: "点击一条音轨即可播放；播放时点击另一条，会从同一时刻接着播放。音轨下方的色条表示哪些时段有人声。",
-    mixture: "混合信号",
-    voice: "说话人 {number}",
-    keep: "下载",
-    other: "English",
-  },
-};
+const WORDS = JSON.parse(document.getElementById("words").textContent);  // by language, then by key
 const POLL = 400;  // ms between two questions how far it is
 const IN_THE_BROWSER = /\.(m4a|mp4|aac|webm|mov)$/i;  // what the server cannot read and a browser can
 const element = (id) => document.getElementById(id);
@@ -61,7 +13,8 @@ let job = null;  // the recording that this window is about
 function say(where, key, values = {}) {
   where.dataset.words = key;
   where.dataset.values = JSON.stringify(values);
-  where.textContent = WORDS[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  const said = (value) => value?.[language] ?? value;  // what the server says comes in both languages
+  where.textContent = WORDS[language][key].replace(/\{(\w+)\}/g, (_, name) => said(values[name]));
 }
 
 function speak(chosen) {

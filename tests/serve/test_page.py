@@ -114,7 +114,10 @@ def test_a_recording_is_separated_played_and_kept(server, mix, tmp_path, width):
         assert page.ask("document.querySelector('h1').textContent") == "分离录音"
         page.choose_file("#file", text)
         page.wait("!document.getElementById('error').hidden")
-        assert page.ask("document.getElementById('error').textContent").startswith("无法分离这个文件：notes.wav: ")
+        error = "document.getElementById('error').textContent"
+        assert page.ask(error) == "无法分离这个文件：notes.wav：不是能识别的音频格式"
+        page.ask("document.getElementById('language').click()")
+        assert page.ask(error).startswith("This file cannot be separated: notes.wav: cannot be read as audio")
         assert page.ask("document.documentElement.scrollWidth <= innerWidth")
         assert page.errors == []
 
@@ -161,11 +164,14 @@ def test_a_long_recording_does_not_keep_another_window_waiting(server, mix, tmp_
 @needs_server
 def test_what_is_refused(server, mix):
     told = json.loads(server.ask("POST", "/jobs?name=a.txt", b"text")[1])
-    assert server.wait(told["id"], ["failed"])["error"].startswith("a.txt: cannot be read as audio")
+    error = server.wait(told["id"], ["failed"])["error"]
+    assert error["en"].startswith("a.txt: cannot be read as audio")
+    assert error["zh"] == "a.txt：不是能识别的音频格式"
     assert server.ask("POST", "/jobs", b"", **{"Content-Length": "25000001"})[0] == 413
     parts = (bytes(1_000_000) for _ in range(LARGEST + 1))  # of a length that is not told
     assert server.ask("POST", "/jobs", parts)[0] == 413
-    assert server.ask("POST", "/jobs?model=/etc", b"")[0] == 400
+    status, answer = server.ask("POST", "/jobs?model=/etc", b"")
+    assert (status, json.loads(answer)["error"]["zh"]) == (400, "没有名为 /etc 的模型")
     assert server.ask("GET", "/", Host="elsewhere.example")[0] == 400
     assert server.ask("POST", "/jobs", mix.read_bytes(), **{"Sec-Fetch-Site": "cross-site"})[0] == 403
     assert server.ask("GET", "/jobs/x/mixture.wav")[0] == 404
