@@ -32,6 +32,10 @@ class Page:
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
+    def another(self) -> "Page":
+        """Returns another page of the same browser, as a second window is. The two are asked in turn."""
+        return Page(self._commands, self._answers)
+
     def call(self, method: str, **params: Any) -> dict:
         """Returns the browser's answer to a command of its protocol."""
         self._number += 1

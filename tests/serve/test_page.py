@@ -143,11 +143,37 @@ def test_the_microphone_and_a_file_that_is_too_large(server, tmp_path):
         assert page.errors == []
 
 
-@needs_server
-def test_a_long_recording_does_not_keep_another_window_waiting(server, mix, tmp_path):
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
     noise = np.random.default_rng(0).integers(-9000, 9000, MINUTES * 60 * RATE).astype(np.int16)
-    long = write_wav(tmp_path / "long.wav", noise).read_bytes()
-    first = json.loads(server.ask("POST", "/jobs?name=long.wav", long)[1])
+    return write_wav(tmp_path_factory.mktemp("sound") / "long.wav", noise)
+
+
+@needs_server
+@pytest.mark.needs("chromium")
+def test_a_long_recording_shows_how_far_it_is_and_is_stopped_while_another_window_works(server, long, mix, tmp_path):
+    with browse(tmp_path) as one:
+        other = one.another()
+        one.open(server.address, width=1280)
+        other.open(server.address, width=390)
+        one.choose_file("#file", long)
+        one.wait("document.getElementById('progress').value > 0")
+        other.choose_file("#file", mix)
+        other.wait("!document.getElementById('result').hidden")
+        assert one.ask("document.getElementById('state').textContent").startswith("Separating: ")
+        assert 0 < one.ask("document.getElementById('progress').value") < 1
+        one.ask("document.getElementById('stop').click()")
+        assert one.ask("document.getElementById('state').textContent") == "Stopped."
+        assert one.ask("document.getElementById('stop').hidden")
+        one.choose_file("#file", mix)  # and the window can be used again
+        one.wait("!document.getElementById('result').hidden")
+        assert other.ask("document.querySelectorAll('audio').length") == 3
+        assert one.errors + other.errors == []
+
+
+@needs_server
+def test_a_long_recording_does_not_keep_another_window_waiting(server, mix, long):
+    first = json.loads(server.ask("POST", "/jobs?name=long.wav", long.read_bytes())[1])
     begun = server.wait(first["id"], ["working"])
     second = json.loads(server.ask("POST", "/jobs?name=mix.wav", mix.read_bytes())[1])
     assert [one["file"] for one in server.wait(second["id"], ["done"])["signals"]] == [
