@@ -3,7 +3,7 @@
 A command is called in this process, by its `main`, with right arguments of which one is hostile: in place of each
 file and folder what is of its kind and wrong (`hostile_world.py`), and in place of each option's value texts and
 numbers that are none. Where a model would run, a stand-in does. The scripts run with a stand-in Python, as in
-`test_shell.py`.
+`test_shell.py`. Every third call is made; all of them under `tools/test.sh --all`.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from test_shell import PYTHON, write_script
 ROOT = Path(__file__).resolve().parents[1]
 KIT = ROOT / "mindaudio_ext/export/ascend310"
 ENOUGH = 40  # hostile inputs of each command, at least
+SHARE = 3  # one of so many is tried, unless all tests are wanted
 SECONDS = 60  # that one may take on a busy machine
 
 
@@ -304,8 +305,14 @@ def faults(world, status, errors, *, moved_to=None, several=False):
     return found + [f"changed {path!r}" for path in world.changes(moved_to=moved_to)]
 
 
+@pytest.fixture
+def share(request):
+    """The step from a call to the next that is made: SHARE, or 1 when all tests are wanted."""
+    return 1 if request.config.getoption("--all-required") else SHARE
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS | PROGRAMS))
-def test_command(name, world, stand_ins, monkeypatch, capfd):
+def test_command(name, world, stand_ins, share, monkeypatch, capfd):
     main = main_of(name)
     monkeypatch.setitem(sys.modules, "mindspore_lite", None)
     options = options_of(main, monkeypatch)
@@ -313,7 +320,7 @@ def test_command(name, world, stand_ins, monkeypatch, capfd):
     assert len(calls) >= ENOUGH
     moved_to = ".backup" if name == "fix_data_dir" else None
     wrong = []
-    for argv in calls:
+    for argv in calls[::share]:
         os.chdir(world.folder)
         capfd.readouterr()
         status = call(main, argv, monkeypatch)
@@ -342,7 +349,7 @@ def root(world):
 
 
 @pytest.mark.parametrize("name", sorted(SCRIPTS))
-def test_script(name, world, root):
+def test_script(name, world, root, share):
     text = (ROOT / name).read_text()
     options = [f"--{option}" for option in re.findall(r"^([a-z][a-z0-9_]*)=.*  # ", text, re.MULTILINE)]
     calls = list(cases(world, SCRIPTS[name], options))
@@ -350,7 +357,7 @@ def test_script(name, world, root):
     script = root / name.replace("setup.sh", "real_setup.sh")
     environment = os.environ | {"STUB_LOG": str(root / "log"), "PYTHON": str(root / "bin/python"), "PYTHON37": "none"}
     wrong = []
-    for argv in calls:
+    for argv in calls[::share]:
         ended = subprocess.run(
             ["bash", script, *map(os.fsencode, argv)],
             cwd=world.folder,
@@ -410,11 +417,11 @@ def denials(world, right):
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_what_may_not_be_read_or_written(name, world, stand_ins, monkeypatch, capfd):
+def test_what_may_not_be_read_or_written(name, world, stand_ins, share, monkeypatch, capfd):
     main = main_of(name)
     monkeypatch.chdir(world.folder)
     wrong = []
-    for argv, path, mode in denials(world, COMMANDS[name]):
+    for argv, path, mode in list(denials(world, COMMANDS[name]))[::share]:
         Path("closed").mkdir(exist_ok=True)
         capfd.readouterr()
         with locked_up(path, mode):

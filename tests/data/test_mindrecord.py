@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 from scp_forms import to_archives, to_pipes
+from thorough import UNDER_ALL
 
 from mindaudio_ext.bin import dump as command
 from mindaudio_ext.data.audio import write_wav
@@ -406,7 +407,7 @@ def test_a_dump_from_before_there_were_marks_is_replaced(tmp_path):
     assert (out / ".made.json").is_file()
 
 
-@pytest.mark.slow
+@UNDER_ALL
 def test_killed_at_random_moments_it_ends_with_the_same_files(tmp_path):
     lengths = {f"{i:03d}": 40_000 + 100 * i for i in range(200)}
     data, _ = _make(tmp_path, lengths=lengths)

@@ -4,6 +4,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
+from thorough import few
 from tiny_experiment import BASE
 
 from mindaudio_ext.config import load_config
@@ -64,10 +65,11 @@ def make_network(name, folder, batch=2):
     return folder / "network.mindir", mixtures, here(Tensor(mixtures)).asnumpy()
 
 
-ALL_ONLY = pytest.param("tfgridnet", marks=pytest.mark.needs("--all"))  # an LSTM and operators that the others have too
+# An LSTM, causal convolutions, and the four without recurrent operators.
+SHOWN = ("dprnn", "tcn, causal", "sepformer", "tdanet", "resepformer", "sepreformer")
 
 
-@pytest.fixture(scope="module", params=[name if name != "tfgridnet" else ALL_ONLY for name in NETWORKS])
+@pytest.fixture(scope="module", params=few(NETWORKS, *SHOWN))
 def network(request, tmp_path_factory):
     return make_network(request.param, tmp_path_factory.mktemp("network"))
 

@@ -4,6 +4,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
+from thorough import few
 
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.layers.norm import NORMS, make_norm
@@ -11,7 +12,7 @@ from mindaudio_ext.layers.norm import NORMS, make_norm
 SHAPES = [(2, 7, 5), (3, 4, 6, 5)]
 
 
-@pytest.fixture(autouse=True, params=[ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
+@pytest.fixture(autouse=True, params=few([ms.GRAPH_MODE, ms.PYNATIVE_MODE], ms.GRAPH_MODE), ids=["graph", "pynative"])
 def mode(request):
     """The commands run in graph mode, a MindAudio script may run in MindSpore's default."""
     ms.set_context(mode=request.param)

@@ -6,13 +6,14 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
+from thorough import few
 
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.layers.rnn import RNN, build_rnns_for
 from mindaudio_ext.layers.rnn_backends import GRUByLoop, GRUOnAscend, LSTMOnAscend, TanhOnAscend
 
 
-@pytest.fixture(autouse=True, params=[ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
+@pytest.fixture(autouse=True, params=few([ms.GRAPH_MODE, ms.PYNATIVE_MODE], ms.GRAPH_MODE), ids=["graph", "pynative"])
 def mode(request):
     """The commands run in graph mode, a MindAudio script may run in MindSpore's default."""
     ms.set_context(mode=request.param)
