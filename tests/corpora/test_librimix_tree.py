@@ -4,6 +4,7 @@ import csv
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -70,7 +71,16 @@ def test_the_published_generators_files(speech_data, tmp_path):
     assert len(tables) == 48
     for table in tables:
         mine = tmp_path / "out" / table.relative_to(golden / "expected_metadata")
-        assert mine.read_text() == table.read_text().replace("<OUT>", str(tmp_path / "out")), table
+        expected = cells_of(table.read_text().replace("<OUT>", str(tmp_path / "out")))
+        # Sums in float32 differ in the last digit by the width of the processor's registers.
+        close = [[cell if isinstance(cell, str) else pytest.approx(cell, rel=1e-5) for cell in row] for row in expected]
+        assert cells_of(mine.read_text()) == close, table
+
+
+def cells_of(table):
+    """The cells of a table, row by row, numbers with a decimal point as numbers."""
+    number = re.compile(r"-?\d+\.\d+(e-?\d+)?")
+    return [[float(cell) if number.fullmatch(cell) else cell for cell in row.split(",")] for row in table.splitlines()]
 
 
 def test_a_column_has_the_type_of_its_first_value():
