@@ -15,6 +15,7 @@ from mindaudio_ext.config import (
     Config,
     decoded_values,
     load_config,
+    make_config,
     read_resolved,
     refuse_other_training,
     save_config,
@@ -106,6 +107,18 @@ def test_alias_sets_its_key_and_both_are_refused(alias):
     assert _value(load_config(BASE, None, [f"{alias}={value}"]), key) == CANONICAL_VALUES.get(alias, value)
     with pytest.raises(InputError, match=rf"{alias}.*given twice"):
         load_config(BASE, None, [f"{key}={value} {alias}={value}"])
+
+
+@pytest.mark.parametrize(
+    ("separator", "wanted"), [("sepreformer", "mapping"), ("tfgridnet", "mapping"), ("tiger", "complex")]
+)
+def test_a_mask_activation_of_which_the_separator_can_make_no_use(separator, wanted):
+    words = f"mask_activation: separator '{separator}' takes {wanted}, got"
+    with pytest.raises(InputError, match=rf"base\.yaml: {words} relu"):
+        load_config(BASE, None, [f"separator={separator}"])
+    with pytest.raises(InputError, match=f"^test: {words} sigmoid"):
+        make_config({"separator": separator, "mask_activation": "sigmoid"}, "test")
+    assert make_config({"separator": separator, "mask_activation": wanted}, "test").separator == separator
 
 
 def test_naming_another_scheduler_drops_the_options_of_the_first(conf):

@@ -18,7 +18,7 @@ from mindaudio_ext.config.layers import (
 from mindaudio_ext.config.model import Model
 from mindaudio_ext.config.options import keys_read_by, known_options, option_problems
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.registry import REQUIRED, near
+from mindaudio_ext.registry import REQUIRED, SEPARATORS, near
 
 
 def load_config(base: Path | None, config: Path | None, overrides: Sequence[str | Mapping[str, Any]] = ()) -> Config:
@@ -135,7 +135,17 @@ def _unread_keys(model: str) -> set[str]:
 def _all_options(merged: Layer) -> dict[str, dict[str, Any]]:
     """Returns each mapping with its options checked and defaults filled in, so that a saved config does not drift."""
     unread = _unread_keys(merged["model"].value)
+    if "separator" not in unread:
+        _check_mask_activation(merged)
     return {mapping: {} if mapping in unread else _options(merged, mapping) for mapping in OPTIONS_OF}
+
+
+def _check_mask_activation(merged: Layer) -> None:
+    """Refuses a mask activation of which the separator cannot make use; its `mask_activations` says of which it can."""
+    separator, entry = merged["separator"].value, merged["mask_activation"]
+    known = getattr(SEPARATORS.get(separator), "mask_activations", (entry.value,))
+    if entry.value not in known:
+        raise InputError(f"{entry.where}: separator '{separator}' takes {' or '.join(known)}, got {entry.value}")
 
 
 def _options(merged: Layer, mapping: str) -> dict[str, Any]:

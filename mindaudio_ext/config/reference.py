@@ -40,6 +40,7 @@ Written by `python -m mindaudio_ext.config.reference` from the declarations in `
         "options": ("option", "default", "values", "meaning"),
         "of": "Options of {kind} `{name}`",
         "causal": "Causal with: {how}.",
+        "masks": "Mask activation: {names}.",
         "asteroid": "In Asteroid's `{name}`: {pairs}.",
         "pair": "`{theirs}` is `{ours}`",
         "none": "It has no options.",
@@ -55,6 +56,7 @@ Written by `python -m mindaudio_ext.config.reference` from the declarations in `
         "options": ("选项", "默认值", "取值", "含义"),
         "of": "{kind} `{name}` 的选项",
         "causal": "因果的条件：{how}。",
+        "masks": "掩码激活函数：{names}。",
         "asteroid": "在 Asteroid 的 `{name}` 中：{pairs}。",
         "pair": "`{theirs}` 即 `{ours}`",
         "none": "没有选项。",
@@ -145,6 +147,9 @@ def _options(mapping: str, language: str) -> Iterator[str]:
         causal = meanings.get("causal_with") or getattr(described, "causal_with", "")
         if causal:
             yield titles["causal"].format(how=causal)
+        masks = getattr(described, "mask_activations", ())
+        if masks:
+            yield titles["masks"].format(names=", ".join(f"`{mask}`" for mask in masks))
         asteroid = getattr(described, "asteroid", None)
         if asteroid is not None:
             renamed = {theirs: ours for theirs, ours in asteroid.options.items() if theirs != ours}

@@ -34,7 +34,7 @@ DOWN_KERNEL_SIZE = 5  # frames that the convolution between two stages sees
 class SepReformer(nn.Cell):
     """Estimates the features of the sources by stages of global and local blocks, half of them with sources apart.
 
-    It needs `mask_activation: mapping`; published with the encoder padded_conv and its activation gelu.
+    Published with the encoder padded_conv and its activation gelu.
 
     Args:
         input_size: features, N.
@@ -61,6 +61,7 @@ class SepReformer(nn.Cell):
     """
 
     causal_with: ClassVar[str] = "nothing: its attention sees the whole"
+    mask_activations: ClassVar[tuple[str, ...]] = ("mapping",)
 
     def __init__(
         self,

@@ -101,7 +101,7 @@ def _espnet_names(_: Mapping[str, Any]) -> tuple[Rule, ...]:
 class TFGridNet(BlockSeparator):
     """Gives the spectra of the sources themselves; its parameters fit one number of frequencies.
 
-    Published with the encoder stft (window hann, padding reflect), mask_activation mapping and normalize_variance.
+    Published with the encoder stft (window hann, padding reflect) and normalize_variance.
 
     Args:
         input_size: real and imaginary parts of F frequencies, 2F.
@@ -129,6 +129,7 @@ class TFGridNet(BlockSeparator):
     """
 
     causal_with: ClassVar[str] = "nothing: its LSTMs and its attention look at the whole"
+    mask_activations: ClassVar[tuple[str, ...]] = ("mapping",)
     public: ClassVar[tuple[PublicModel, ...]] = (
         PublicModel("espnet", "tfgridnetv2", config=_espnet_config, names=_espnet_names),
     )

@@ -110,7 +110,7 @@ def _block_names(theirs: str, ours: str) -> list[Rule]:
 class TIGER(nn.Cell):
     """Estimates one complex mask a source; together the masks of the sources give the mixture.
 
-    Published with the encoder stft (window hann, padding reflect) and mask_activation complex, at 16 kHz.
+    Published with the encoder stft (window hann, padding reflect), at 16 kHz.
 
     Args:
         input_size: real and imaginary parts of F frequencies, 2F.
@@ -132,6 +132,7 @@ class TIGER(nn.Cell):
     """
 
     causal_with: ClassVar[str] = "nothing: it sums up levels of the whole"
+    mask_activations: ClassVar[tuple[str, ...]] = ("complex",)
     public: ClassVar[tuple[PublicModel, ...]] = (
         PublicModel(
             "config.json", "TIGER", _authors_config, _authors_names, marks=("att_hid_chan", "upsampling_depth")

@@ -78,7 +78,7 @@ def test_sepreformer():
     decoder = sources * 3 * (frames * (gated + near + among) + coarse * attention + between)
     split = (frames + coarse) * (c * 4 * c * sources + 2 * c * sources * c * sources)
     ends = frames * (filters + 8 * c + sources * (2 * c * c + c * 4 * c + 2 * c * 8 + filters)) + coarse * c * 5
-    model = _model(separator="sepreformer", separator_conf=conf)
+    model = _model(separator="sepreformer", mask_activation="mapping", separator_conf=conf)
     assert count_multiply_adds(model, 202) == encoder + bottleneck + decoder + split + ends
 
 

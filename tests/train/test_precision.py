@@ -81,6 +81,9 @@ def test_gradients_are_those_of_float32(parts):
     assert {parameter.dtype for parameter in step.state} == {ms.float32, ms.int32}
 
 
+SPECTRA = "encoder=stft encoder_conf.window=hann encoder_conf.padding=reflect"
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -91,11 +94,22 @@ def test_gradients_are_those_of_float32(parts):
         "separator_conf.n_levels=2 separator_conf.dropout=0",
         "separator=sepreformer encoder_activation=gelu mask_activation=mapping separator_conf.bottleneck_size=8 "
         "separator_conf.n_stages=1 separator_conf.kernel_size=5",
+        *(
+            pytest.param(options, marks=pytest.mark.needs("--all"))
+            for options in (
+                f"separator=tiger {SPECTRA} mask_activation=complex kernel_size=40 n_filters=42 "
+                "separator_conf.n_blocks=1 separator_conf.sample_rate=1000 separator_conf.bottleneck_size=8 "
+                "separator_conf.hidden_size=8 separator_conf.n_levels=2 separator_conf.n_heads=2",
+                f"separator=tfgridnet {SPECTRA} mask_activation=mapping normalize_variance=true n_filters=18 "
+                "separator_conf.bottleneck_size=8 separator_conf.hidden_size=6 separator_conf.n_blocks=1 "
+                "separator_conf.n_heads=2 separator_conf.attention_size=36",
+            )
+        ),
     ],
     ids=lambda options: options.split()[0].removeprefix("separator="),
 )
 def test_estimates_are_those_of_float32(options):
-    model = build_model(load_config(BASE, None, [f"kernel_size=16 n_filters=16 {options}"])).set_train(False)
+    model = build_model(load_config(BASE, None, ["kernel_size=16 n_filters=16", options])).set_train(False)
     mixture = Tensor(0.1 * np.random.default_rng(0).standard_normal((2, 800)).astype(np.float32))
     exact, half = model(mixture).asnumpy(), ms.jit(in_half_precision(model))(mixture).asnumpy()
     assert 0 < np.linalg.norm(half - exact) < 0.01 * np.linalg.norm(exact)

@@ -187,6 +187,10 @@ TRANSFORMER = (
                 f"skim {SIZES} separator_conf.dropout=0.2",
                 f"sepformer separator_conf.bottleneck_size=8 {TRANSFORMER}",
                 f"resepformer separator_conf.n_blocks=3 {TRANSFORMER}",
+                "tfgridnet encoder=stft encoder_conf.window=hann encoder_conf.padding=reflect n_filters=18 "
+                "mask_activation=mapping normalize_variance=true separator_conf.bottleneck_size=4 "
+                "separator_conf.hidden_size=3 separator_conf.n_blocks=2 separator_conf.n_heads=2 "
+                "separator_conf.attention_size=12",
             )
         ),
     ],
@@ -196,8 +200,8 @@ def test_computing_again_gives_the_same_gradients(separator):
     """In two steps, of two parts each: what is dropped is different in each step and block, and the same again."""
     taken = []
     for recompute in ("false", "true"):
-        options = f"n_filters=8 kernel_size=16 separator={separator} accum_steps=2 recompute={recompute}"
-        config = load_config(BASE, None, [SGD, options])
+        options = f"n_filters=8 kernel_size=16 accum_steps=2 recompute={recompute}"
+        config = load_config(BASE, None, [SGD, options, f"separator={separator}"])
         model = build_model(config)
         rng = np.random.default_rng(0)
         for parameter in model.get_parameters():
