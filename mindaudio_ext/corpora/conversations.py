@@ -15,18 +15,18 @@ from mindaudio_ext.corpora.librispeech import Utterance
 from mindaudio_ext.corpora.mixture_plan import rng_of
 from mindaudio_ext.corpora.mixture_sets import TAKEN, is_finished, prepare, read_at, text_of, wav_folder
 from mindaudio_ext.data.audio import to_pcm16, write_wav
-from mindaudio_ext.data.conversation import Statistics, Tally, find_pieces, plan_conversation, render, rttm_lines
+from mindaudio_ext.data.conversation import Statistics, Tally, find_pieces, plan_conversation, render
 from mindaudio_ext.data.kaldi_dir import CORPUS
 from mindaudio_ext.data.kaldi_dir_writer import MIXTURES_STAMP, data_folder, write_data_dir
 from mindaudio_ext.data.mixture import LOUDEST, PEAK, QUIETEST, SHORTEST, loudness
 from mindaudio_ext.data.parallel import parallel_map
+from mindaudio_ext.data.rttm import RTTM, Turn, rttm_lines
 from mindaudio_ext.data.silence import name_some
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.keys import MAX_SOURCES, file_name, require_key, require_name
 from mindaudio_ext.lock import locked
 
 log = logging.getLogger(__name__)
-RTTM = "rttm"  # in a data directory: who speaks when
 CONVERSATIONS_FORMAT = 1  # of the recipe for conversations: changes when the same parameters give other samples
 _MOST_UTTERANCES = 20  # of a speaker that are used in a set
 _LARGEST_SHARE = 0.999  # of a source's full scale
@@ -117,7 +117,7 @@ def make_conversations(
     data_dir, wavs = data / parameters.set_name, data / "wav" / parameters.set_name
     stamp = _stamp(utterances, parameters)
     data_folder(data_dir).recover()
-    if is_finished(data_dir, wavs, stamp):
+    if is_finished(data_dir, wavs, stamp) and (data_dir / RTTM).is_file():
         return data_dir
     with locked(wavs.parent, wavs.name):
         prepare(data_dir, wavs, stamp)
@@ -169,7 +169,7 @@ def _pieces_of_speakers(
         chosen += [own[i] for i in sorted(order[:_MOST_UTTERANCES])]
     cut = partial(_cut, sample_rate=parameters.sample_rate)
     found = list(parallel_map(cut, chosen, nj=nj, title=f"pieces for {parameters.set_name}"))
-    if silent := [utterance.key for utterance, cuts in zip(chosen, found) if not own]:
+    if silent := [utterance.key for utterance, cuts in zip(chosen, found) if not cuts]:
         log.warning("set %s: left out, because no speech is in them: %s", parameters.set_name, name_some(silent))
     pieces: dict[str, tuple[Piece, ...]] = {}
     for utterance, cuts in zip(chosen, found):
@@ -254,7 +254,7 @@ def _write(
     rttm: list[str] = []
     for job, one in zip(jobs, made):
         rate = parameters.sample_rate
-        turns = [(job.speakers[speaker], start / rate, (end - start) / rate) for speaker, start, end in one.turns]
+        turns = [Turn(start / rate, end / rate, job.speakers[speaker]) for speaker, start, end in one.turns]
         rttm += rttm_lines(job.key, turns)
     everyone = dict.fromkeys(speaker for job in jobs for speaker in job.speakers)
     absent = {job.key: _absent(job, parameters) for job in jobs}

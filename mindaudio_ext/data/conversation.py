@@ -10,7 +10,7 @@ much of anything is held against what comes next.
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -420,12 +420,3 @@ def render(
         samples[len(samples) - n_fade :] *= ramp[::-1]
         sources[one.speaker, one.start : one.start + one.length] = samples
     return sources
-
-
-def rttm_lines(key: str, turns: Iterable[tuple[str, float, float]]) -> list[str]:
-    """Returns the lines of an RTTM file: speaker, start and length in seconds of each turn; none without a length."""
-    return [
-        f"SPEAKER {key} 1 {start:.3f} {length:.3f} <NA> <NA> {speaker} <NA> <NA>"
-        for speaker, start, length in turns
-        if length >= 0.0005
-    ]

@@ -9,7 +9,6 @@ from mindaudio_ext.data.conversation import (
     find_pieces,
     plan_conversation,
     render,
-    rttm_lines,
 )
 
 RATE = 8000
@@ -107,8 +106,3 @@ def test_silence_is_digital_and_absent_speakers_are_silent():
     np.testing.assert_array_equal(sources[:2] > 0, activity(conversation, 2) > 0)
     assert not sources[2].any()
     assert sources.max() == 1
-
-
-def test_turns_of_no_length_are_not_in_an_rttm_file():
-    lines = rttm_lines("a", [("x", 0.5, 1.25), ("y", 1, 0), ("y", 1, 0.0004)])
-    assert lines == ["SPEAKER a 1 0.500 1.250 <NA> <NA> x <NA> <NA>"]
