@@ -1,0 +1,111 @@
+"""Scores of conversations, on tracks whose faults are known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from mindaudio_ext.data.rttm import Turn
+from mindaudio_ext.score.conversations import (
+    ErrorTimes,
+    diarization_errors,
+    quantile,
+    score_conversation,
+    write_conversation_scores,
+)
+
+RATE = 1000
+TURNS = [Turn(1, 11, "a"), Turn(9, 19, "b")]  # of 20 s; both speak for 2 s
+
+
+def scores_of(estimates=None, found=None, turns=TURNS, seconds=20, tracks=("1", "2")):
+    references = sources_of(turns, seconds)
+    return score_conversation(
+        "one",
+        mixture=references.sum(axis=0),
+        references=references,
+        estimates=references if estimates is None else estimates(references),
+        sample_rate=RATE,
+        turns=turns,
+        found=found,
+        tracks=tracks,
+    )
+
+
+def sources_of(turns, seconds):
+    rng = np.random.default_rng(0)
+    sources = np.zeros((2, seconds * RATE), np.float32)
+    for turn in turns:
+        span = slice(round(turn.start * RATE), round(turn.end * RATE))
+        sources["ab".index(turn.speaker), span] = 0.1 * rng.standard_normal(span.stop - span.start)
+    return sources
+
+
+def test_a_perfect_separation():
+    scores = scores_of()
+    assert scores.leakage == (100.0,) * 16  # 8 s of each alone
+    assert (scores.n_windows, scores.n_other_order, scores.n_changes) == (4, 0, 0)
+    assert scores.overlap == pytest.approx(2 / 18)
+    assert scores.overlap_class == "0 to 20 %"
+    assert (scores.n_speakers, scores.n_counted, scores.errors) == (2, None, {})
+
+
+def test_leakage_is_told_in_decibels_under_the_mixture():
+    scores = scores_of(lambda s: np.array([[0.9, 0.1], [0.1, 0.9]], np.float32) @ s)
+    np.testing.assert_allclose(scores.leakage, 20, atol=1e-3)
+    assert quantile(scores.leakage, 0.5) == pytest.approx(20, abs=1e-3)
+    assert scores.leakage_silenced == ()
+
+
+def test_silenced_tracks_do_not_leak():
+    mixed = lambda s: np.array([[0.9, 0.1], [0.1, 0.9]], np.float32) @ s  # noqa: E731
+    found = [Turn(1, 11, "2"), Turn(9, 19, "1")]
+    scores = scores_of(mixed, found, tracks=("2", "1"))
+    assert scores.leakage_silenced == (100.0,) * 16
+    assert scores.n_counted == 2
+
+
+def test_tracks_that_change_places_are_counted():
+    def changed(sources):
+        estimates = sources.copy()
+        estimates[:, 10 * RATE :] = sources[::-1, 10 * RATE :]
+        return estimates
+
+    scores = scores_of(changed)
+    assert (scores.n_windows, scores.n_other_order, scores.n_changes) == (4, 2, 1)
+
+
+def test_silence_says_nothing_of_the_order():
+    scores = scores_of(turns=[Turn(1, 4, "a")])
+    assert scores.n_windows == 1
+    assert scores.overlap_class == "none"
+    assert scores_of(turns=[]).leakage == ()
+
+
+def test_error_times_add_up():
+    total = ErrorTimes(10, 1, 0, 1) + ErrorTimes(10, 0, 2, 0)
+    assert total == ErrorTimes(20, 1, 2, 1)
+    assert total.rate == 0.2
+    assert math.isnan(ErrorTimes(0, 0, 1, 0).rate)
+
+
+@pytest.mark.needs("pyannote")
+def test_diarization_errors_are_those_counted_by_hand():
+    found = [Turn(1.1, 11, "x"), Turn(9, 18, "y"), Turn(19.5, 20, "y")]
+    errors = diarization_errors(TURNS, found, 20)
+    expected = {0.0: (20, 1.1, 0.5, 0), 0.25: (18, 0.75, 0.5, 0)}  # 0.25 s before and after 1, 9, 11 and 19
+    for collar, (speech, missed, false_alarm, confusion) in expected.items():
+        of = errors[collar]
+        np.testing.assert_allclose(
+            [of.missed, of.false_alarm, of.confusion], [missed, false_alarm, confusion], atol=1e-9
+        )
+        assert of.speech == pytest.approx(speech)
+    assert diarization_errors(TURNS, [], 20)[0.0].rate == 1
+    assert scores_of(found=found, tracks=("x", "y")).errors == errors
+
+
+def test_the_table(tmp_path):
+    write_conversation_scores([scores_of()], tmp_path / "x.csv")
+    head, row = (tmp_path / "x.csv").read_text().splitlines()
+    assert head.startswith("key,seconds,overlap,speakers,counted,leakage_median")
+    assert row == "one,20.000000,0.111111,2,,100.000000,100.000000,4,0,0,,"
