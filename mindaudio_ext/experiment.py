@@ -2,8 +2,8 @@
 
 exp/<name>/
     config.yaml, train.log, history.jsonl, model.json, checkpoints/, plots/, tensorboard/, examples/    stage 2
-    separated_<set>/: made.jsonl, decode.json, decode.log, wav/, spk1.scp, ...                          stage 3
-    scores_<set>.csv, RESULTS.md, report.html                                                           stage 4
+    separated_<set>/: made.jsonl, decode.json, decode.log, wav/, spk1.scp, ..., perhaps rttm            stage 3
+    scores_<set>.csv, perhaps conversations_<set>.csv, RESULTS.md, report.html                          stage 4
     export/                                                                                             stage 5
 
 Importing it imports neither MindSpore nor NumPy.
@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from mindaudio_ext.config import Config, read_resolved
+from mindaudio_ext.data.rttm import RTTM
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import listed, parse_json, write_text
 
-SCORED_FILES = r"separated_.*|scores_.*\.csv|RESULTS\.md"  # a pattern of what separating and scoring add to a folder
+SCORED_FILES = r"separated_.*|(scores|conversations)_.*\.csv|RESULTS\.md"  # a pattern of what separating and scoring add to a folder
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class SeparatedSet:
     def scp(self, source: int) -> Path:
         """Returns the list of the estimates of a source, which is counted from 1."""
         return self.path / f"spk{source}.scp"
+
+    @property
+    def rttm(self) -> Path:
+        """Who speaks when, of a model for conversations; the speaker of spk1.scp is called s1."""
+        return self.path / RTTM
 
     def read_origin(self) -> dict[str, Any] | None:
         """Returns what separated the set: `checkpoint`, its name; its `sha256`; perhaps `shifts`. None: not known."""
@@ -157,6 +163,10 @@ class Experiment:
     def scores(self, set_name: str) -> Path:
         """Returns the file of a test set's scores."""
         return self.path / f"scores_{set_name}.csv"
+
+    def conversation_scores(self, set_name: str) -> Path:
+        """Returns the file of the scores of a test set of conversations."""
+        return self.path / f"conversations_{set_name}.csv"
 
     @property
     def has_config(self) -> bool:

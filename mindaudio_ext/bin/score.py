@@ -11,6 +11,7 @@ from mindaudio_ext.errors import InputError, command
 from mindaudio_ext.experiment import Experiment
 from mindaudio_ext.keys import set_name
 from mindaudio_ext.lock import locked
+from mindaudio_ext.score.conversations import write_conversation_scores
 from mindaudio_ext.score.report import write_report
 from mindaudio_ext.score.results import format_score, format_silent, write_results
 from mindaudio_ext.score.score import SetScores, chosen_metrics, score_set, write_scores
@@ -70,6 +71,8 @@ def _score_protocols(folder: Path, args: argparse.Namespace, config: Config) -> 
             allow_pipes=args.allow_pipes == "true",
         )
         write_scores(scores, experiment.scores(name))
+        if scores.conversations:
+            write_conversation_scores(scores.conversations, experiment.conversation_scores(name))
         summary = summarise(scores)
         si_snri = format_score(summary.improvements["si_snr"].mean)
         print(f"{name}: {summary.n_scored} scored of {summary.n_utts}, SI-SNRi {si_snri} dB{format_silent(scores)}")

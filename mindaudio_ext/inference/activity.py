@@ -166,9 +166,9 @@ class Speech:
             at, count = min(time, self.seconds), count + step
         return tuple(each / self.seconds for each in times)  # type: ignore[return-value]
 
-    def as_rttm(self, names: Sequence[str]) -> list[Turn]:
-        """Returns the turns by time; `names` are those of the tracks."""
-        return sorted(Turn(*turn, name) for name, own in zip(names, self.turns) for turn in own)
+    def as_rttm(self) -> list[Turn]:
+        """Returns the turns by time; the speakers are called as their tracks: s1, s2, ..."""
+        return sorted(Turn(*turn, f"s{track}") for track, own in enumerate(self.turns, 1) for turn in own)
 
     @property
     def summary(self) -> str:
@@ -179,3 +179,11 @@ class Speech:
         nobody, one, several = (f"{100 * share:.0f} %" for share in self.shares())
         people = "1 speaker" if n_speakers == 1 else f"{n_speakers} speakers"
         return f"{people}: one speaks {one}, several {several}, nobody {nobody} of the time"
+
+
+def speech_of(tracks: np.ndarray, sample_rate: int, rule: Rule | None = None) -> Speech:
+    """Tells who speaks when in a recording's tracks, [C, T], that add up to it; see `find_turns`."""
+    powers = Powers(len(tracks), sample_rate)
+    powers.add(tracks)
+    turns = find_turns(powers.all(), powers.seconds_a_frame, rule)
+    return Speech(tracks.shape[1] / sample_rate, tuple(map(tuple, turns)))

@@ -15,9 +15,11 @@ from mindaudio_ext.config import Config, decoded_values
 from mindaudio_ext.data.audio import is_whole_wav, write_wav
 from mindaudio_ext.data.kaldi_dir import Entry, read_data_dir
 from mindaudio_ext.data.parallel import parallel_map, worker_number
+from mindaudio_ext.data.rttm import write_rttm
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.experiment import Experiment, SeparatedSet
 from mindaudio_ext.files import sha256_of, write_text
+from mindaudio_ext.inference.activity import speech_of
 from mindaudio_ext.inference.separator import Separator
 from mindaudio_ext.journal import appended_journal, journal_line, read_journal
 from mindaudio_ext.keys import MAX_SOURCES, file_name, set_name
@@ -49,6 +51,7 @@ class Job:
     wavs: tuple[Path, ...]
     model: ModelSource
     sample_rate: int
+    rttm: Path | None  # its turns, of a model for conversations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +98,8 @@ def decode_set(
 ) -> DecodingCost:
     """Separates every mixture of a data directory, whole, into `expdir/separated_<set>`.
 
+    A model for conversations separates as mindaudio-separate does, what is long in chunks, and `rttm` tells who speaks
+    when; its tracks keep what it leaves in them while their speaker is silent.
     What the same model made of the same mixture is kept. While anything is still to be made there is no `spkN.scp`, so
     nobody scores a mixture of two models or of two states of the data.
 
@@ -152,6 +157,7 @@ def _separate_all(
     _load(todo[0].model)  # what is there stays when the model does not load
     for source in range(1, MAX_SOURCES + 1):
         out.scp(source).unlink(missing_ok=True)
+    out.rttm.unlink(missing_ok=True)
     _write_journal(out, todo[0].model, kept)
     made = {}
     with appended_journal(out.journal) as add:
@@ -165,8 +171,12 @@ def _separate_all(
 def _separate(job: Job) -> JournalEntry:
     """Makes the wavs of one mixture."""
     mixture = job.entry.read_input(job.sample_rate)
-    separator = _load(job.model)
-    estimates = separator(mixture, name=f"{job.entry.path / 'wav.scp'}: {job.entry.key}")  # [C, T]
+    separator, name = _load(job.model), f"{job.entry.path / 'wav.scp'}: {job.entry.key}"
+    if job.rttm is None:
+        estimates = separator(mixture, name=name)  # [C, T]
+    else:
+        estimates = separator.separate(mixture, job.sample_rate, name=name)
+        write_rttm(job.rttm, {job.entry.key: speech_of(estimates, job.sample_rate).as_rttm()})
     for path, estimate in zip(job.wavs, estimates):
         write_wav(path, estimate, job.sample_rate)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -212,7 +222,8 @@ def _digest(config: Config, checkpoint: Path) -> str:
 
 def _job(out: SeparatedSet, entry: Entry, model: ModelSource, config: Config) -> Job:
     wavs = tuple(out.wavs / f"{file_name(entry.key)}_s{source}.wav" for source in range(1, config.num_spks + 1))
-    return Job(entry, wavs, model, config.sample_rate)
+    rttm = out.wavs / f"{file_name(entry.key)}.rttm" if config.conversations else None
+    return Job(entry, wavs, model, config.sample_rate, rttm)
 
 
 def _kept(out: SeparatedSet, jobs: list[Job]) -> dict[str, JournalEntry]:
@@ -224,7 +235,7 @@ def _kept(out: SeparatedSet, jobs: list[Job]) -> dict[str, JournalEntry]:
 def _is_made(job: Job, made: JournalEntry | None) -> bool:
     if made is None or made.num_samples != job.entry.num_samples:
         return False
-    if not all(is_whole_wav(path, made.num_samples) for path in job.wavs):
+    if not all(is_whole_wav(path, made.num_samples) for path in job.wavs) or (job.rttm and not job.rttm.is_file()):
         return False
     return zlib.crc32(job.entry.read_input(job.sample_rate).tobytes()) == made.crc32
 
@@ -251,7 +262,9 @@ def _entry(made: JournalEntry) -> dict[str, Any]:
 
 
 def _write_lists(out: SeparatedSet, jobs: list[Job]) -> None:
-    """Writes `spkN.scp`; the first comes last, because stage 4 takes it for the sign that decoding is done."""
+    """Writes `rttm` and `spkN.scp`; the first comes last: stage 4 takes it for the sign that decoding is done."""
+    if any(job.rttm for job in jobs):
+        write_text(out.rttm, "".join(job.rttm.read_text(encoding="utf-8") for job in jobs if job.rttm))
     for source in reversed(range(len(jobs[0].wavs))):
         write_text(out.scp(source + 1), "".join(f"{job.entry.key} {job.wavs[source]}\n" for job in jobs))
 

@@ -24,7 +24,7 @@ ORDER = 5.0  # seconds of a window in which the order of the tracks is looked at
 COLLARS = (0.0, 0.25)  # seconds before and after each start and end of the reference, which are not scored
 CLASSES = (0, 20, 40, 60, 80, 100)  # per cent of the speech that is overlapped
 _FAINT = 0.05  # of a window: with less speech of a reference, it says nothing of the order
-_LOWEST = 100.0  # dB under the mixture, which stands for silence
+SILENCE = 100.0  # dB under the mixture, which stands for digital silence
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _leakage(
         total = float(_power(mixture[window]))
         if total > 0 and len(others):
             ratio = float(others.max()) / total
-            found.append(min(_LOWEST, -10 * math.log10(ratio)) if ratio > 0 else _LOWEST)
+            found.append(min(SILENCE, -10 * math.log10(ratio)) if ratio > 0 else SILENCE)
     return tuple(found)
 
 

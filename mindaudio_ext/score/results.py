@@ -15,8 +15,17 @@ from mindaudio_ext.errors import InputError
 from mindaudio_ext.experiment import Experiment
 from mindaudio_ext.files import parse_json, write_text
 from mindaudio_ext.registry import METRICS
+from mindaudio_ext.score.conversations import ALONE, COLLARS, ORDER, SILENCE, ConversationScores, quantile
 from mindaudio_ext.score.score import SetScores
-from mindaudio_ext.score.summary import N_RESAMPLES, Group, Spread, Summary, break_down, summarise
+from mindaudio_ext.score.summary import (
+    N_RESAMPLES,
+    Group,
+    Spread,
+    Summary,
+    break_down,
+    si_snri_of,
+    summarise,
+)
 
 
 def write_results(expdir: Path, config: Config, sets: Sequence[SetScores], *, command_line: str) -> None:
@@ -65,6 +74,7 @@ def set_section(scores: SetScores) -> list[str]:
         "",
         *_group_table(break_down(scores)),
         "",
+        *conversation_section(scores),
         f"{_units(scores.metrics)}; means over utterances of the means over sources; intervals of the mean by "
         f"bootstrap over utterances ({N_RESAMPLES} resamples). Level difference: from the quietest to the loudest "
         "source.",
@@ -79,12 +89,76 @@ def _units(metrics: Sequence[str]) -> str:
     )
 
 
+def conversation_section(scores: SetScores) -> list[str]:
+    """Returns what is said of a set's conversations, as Markdown lines with an empty one at the end; none of others."""
+    if not scores.conversations:
+        return []
+    heads = ["overlap", "recordings", "SI-SNRi", "below 0", "other track", "worst tenth", "silenced", "other order"]
+    rows = [[*heads, "changes a minute", "counted right", *(f"DER, collar {collar:g} s" for collar in COLLARS)]]
+    rows += [_conversation_row(name, *group) for name, group in _by_overlap(scores).items()]
+    return [
+        *_table(rows),
+        "",
+        "By the share of the speech in which several speak. Other track: by how many dB the loudest track of somebody "
+        f"silent is below the mixture, in windows of {ALONE:g} s in which one speaks alone: median, worst tenth, and "
+        "the share of the windows in which it is digital silence once tracks are silenced. Other order: windows of "
+        f"{ORDER:g} s in which the tracks stand in another order than in the recording as a whole.",
+        "",
+        *_count_table(scores.conversations),
+    ]
+
+
+def _by_overlap(scores: SetScores) -> dict[str, tuple[list[ConversationScores], list[float]]]:
+    """Returns class of overlap -> the conversations and their SI-SNRi; all of them last."""
+    si_snri = dict(zip((one.key for one in scores.utterances), si_snri_of(scores.utterances)))
+    groups: dict[str, tuple[list[ConversationScores], list[float]]] = {}
+    for one in sorted(scores.conversations, key=lambda one: one.overlap):
+        for name in (one.overlap_class, "all"):
+            group = groups.setdefault(name, ([], []))
+            group[0].append(one)
+            group[1].extend([si_snri[one.key]] if one.key in si_snri else [])
+    everything = groups.pop("all")
+    return groups | {"all": everything}
+
+
+def _conversation_row(name: str, ones: list[ConversationScores], si_snri: list[float]) -> list[str]:
+    leakage = [value for one in ones for value in one.leakage]
+    silenced = [value for one in ones for value in one.leakage_silenced]
+    n_windows, n_other = sum(one.n_windows for one in ones), sum(one.n_other_order for one in ones)
+    minutes = sum(one.seconds for one in ones) / 60
+    counted = [one.n_counted == one.n_speakers for one in ones if one.n_counted is not None]
+    row = [name, str(len(ones)), format_score(float(np.mean(si_snri))) if si_snri else "-"]
+    row.append(f"{sum(value < 0 for value in si_snri)} of {len(si_snri)}")
+    row += [f"{quantile(leakage, share):.1f} dB" if leakage else "-" for share in (0.5, 0.1)]
+    row.append(f"{100 * np.mean([value >= SILENCE for value in silenced]):.1f} %" if silenced else "-")
+    row += [f"{n_other} of {n_windows}", f"{sum(one.n_changes for one in ones) / minutes:.2f}"]
+    row.append(f"{sum(counted)} of {len(counted)}" if counted else "-")
+    for collar in COLLARS:
+        errors = [one.errors[collar] for one in ones if collar in one.errors]
+        row.append(f"{100 * sum(errors[1:], errors[0]).rate:.1f} %" if errors else "-")
+    return row
+
+
+def _count_table(ones: Sequence[ConversationScores]) -> list[str]:
+    """Returns how many people were heard of how many there are, with an empty line; nothing where that was not told."""
+    pairs = [(one.n_speakers, one.n_counted) for one in ones if one.n_counted is not None]
+    if not pairs:
+        return []
+    heard = sorted({counted for _, counted in pairs})
+    rows = [["speakers", *(f"heard {counted}" for counted in heard)]]
+    for number in sorted({number for number, _ in pairs}):
+        rows.append([str(number), *(str(pairs.count((number, counted))) for counted in heard)])
+    return [*_table(rows), ""]
+
+
 def format_silent(scores: SetScores) -> str:
-    """Returns how many references were not scored because they are silent, to follow a fact; empty when none is."""
-    if not scores.n_silent:
-        return ""
+    """Returns how many references were not scored because they are silent, to follow a fact; empty when none is.
+
+    Mixtures of one speaker alone, of which nothing can be separated, are told as well.
+    """
     total = scores.n_utts * len(scores.utterances[0].estimates["si_snr"])
-    return f"; silent references, which cannot be scored: {scores.n_silent} of {total}"
+    silent = f"; silent references, which cannot be scored: {scores.n_silent} of {total}" if scores.n_silent else ""
+    return silent + (f"; one speaker alone, not scored: {scores.n_alone} of {scores.n_utts}" if scores.n_alone else "")
 
 
 def score_table(summary: Summary) -> list[str]:

@@ -15,13 +15,17 @@ from mindaudio_ext.config import Config
 from mindaudio_ext.data.audio import read_signal
 from mindaudio_ext.data.kaldi_dir import CORPUS, DataDir, read_data_dir, read_scp
 from mindaudio_ext.data.parallel import parallel_map
+from mindaudio_ext.data.rttm import RTTM, Turn, read_rttm
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.experiment import SeparatedSet
 from mindaudio_ext.files import write_text
 from mindaudio_ext.keys import set_name
 from mindaudio_ext.metrics._permutation import assign_estimates
 from mindaudio_ext.registry import METRICS
+from mindaudio_ext.score.conversations import ConversationScores, score_conversation
 from mindaudio_ext.score.windows import COUNTS, WindowCounts, read_counts
+
+_CLEAN = 60.0  # dB: the SI-SNR of a mixture that is its only source
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,9 @@ class SetScores:
         checkpoint: what separated it, as decoding noted.
         windows: what the windows are of; None when whole utterances were scored.
         n_silent: silent references, which were not scored. An utterance that has no other is not among `utterances`.
+        n_alone: mixtures of one speaker without noise, whose SI-SNR nothing can improve; not among `utterances`.
         signals: where the signals of `utterances` are, in their order.
+        conversations: of all utterances, where an RTTM file says who speaks when.
     """
 
     name: str
@@ -94,7 +100,9 @@ class SetScores:
     checkpoint: str = "not stated"
     windows: WindowCounts | None = None
     n_silent: int = 0
+    n_alone: int = 0
     signals: tuple[UtteranceSignals, ...] = field(default=(), compare=False)
+    conversations: tuple[ConversationScores, ...] = ()
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -143,14 +151,50 @@ def score_set(
     score = partial(score_utterance, sample_rate=sample_rate, metrics=names)
     of_all = list(parallel_map(score, utterances, nj=nj, title=f"score {name}"))
     n_silent = sum(map(_n_silent, of_all))
-    scored = [(one, signals) for one, signals in zip(of_all, utterances) if _n_silent(one) < num_spks]
+    n_alone = sum(map(_is_alone, of_all))
+    scored = [
+        (one, signals) for one, signals in zip(of_all, utterances) if _n_silent(one) < num_spks and not _is_alone(one)
+    ]
     if not scored:
-        raise InputError(f"{data_dir}: every reference is silent; nothing can be scored")
+        what = "every mixture is one speaker alone" if n_alone else "every reference is silent"
+        raise InputError(f"{data_dir}: {what}; nothing can be scored")
     scores, signals = zip(*scored)
     corpus, checkpoint = _corpus(Path(data_dir)), _checkpoint(Path(separated_dir))
     windows = read_counts(data_dir) if (Path(data_dir) / COUNTS).is_file() else None
     n_utts = windows.num_windows if windows else len(utterances)
-    return SetScores(name, n_utts, scores, corpus, checkpoint, windows, n_silent, signals)
+    conversations = _score_conversations(utterances, Path(separated_dir), Path(data_dir), sample_rate, nj)
+    return SetScores(name, n_utts, scores, corpus, checkpoint, windows, n_silent, n_alone, signals, conversations)
+
+
+def _score_conversations(
+    signals: Sequence[UtteranceSignals], separated_dir: Path, data_dir: Path, sample_rate: int, nj: int
+) -> tuple[ConversationScores, ...]:
+    """Scores the recordings of a set as conversations; none when no RTTM file says who speaks when."""
+    if not (data_dir / RTTM).is_file():
+        return ()
+    rttm = SeparatedSet(separated_dir).rttm
+    turns, found = read_rttm(data_dir / RTTM), read_rttm(rttm) if rttm.is_file() else None
+    jobs = [(one, turns.get(one.key, []), None if found is None else found.get(one.key, [])) for one in signals]
+    score = partial(_score_conversation, sample_rate=sample_rate)
+    return tuple(parallel_map(score, jobs, nj=nj, title=f"conversations of {set_name(data_dir)}"))
+
+
+def _score_conversation(
+    job: tuple[UtteranceSignals, list[Turn], list[Turn] | None], *, sample_rate: int
+) -> ConversationScores:
+    signals, turns, found = job
+    mixture, references, estimates = read_signals(signals, sample_rate=sample_rate)
+    order = assign_estimates(estimates=estimates, references=references)[0]
+    return score_conversation(
+        signals.key,
+        mixture=mixture,
+        references=references,
+        estimates=estimates[order],
+        sample_rate=sample_rate,
+        turns=turns,
+        found=found,
+        tracks=[f"s{track + 1}" for track in order],
+    )
 
 
 def _corpus(data_dir: Path) -> str:
@@ -163,6 +207,12 @@ def _checkpoint(separated_dir: Path) -> str:
     """Returns name and checksum of the checkpoint, as decoding noted them."""
     origin = SeparatedSet(separated_dir).read_origin()
     return f"{origin['checkpoint']}, sha256 {origin['sha256'][:12]}" if origin else SetScores.checkpoint
+
+
+def _is_alone(scores: UtteranceScores) -> bool:
+    """Whether one speaker is all there is: the mixture is its reference, but for rounding."""
+    mixture = np.array(scores.mixtures["si_snr"])
+    return int(np.isfinite(mixture).sum()) == 1 and float(np.nanmax(mixture)) > _CLEAN
 
 
 def _n_silent(scores: UtteranceScores) -> int:
@@ -245,12 +295,22 @@ def matched_signals(utterance: UtteranceSignals, *, sample_rate: int) -> tuple[n
     Raises:
         InputError: as `score_set`, naming the file and key.
     """
+    mixture, references, estimates = read_signals(utterance, sample_rate=sample_rate)
+    return mixture, references, estimates[assign_estimates(estimates=estimates, references=references)[0]]
+
+
+def read_signals(utterance: UtteranceSignals, *, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Reads an utterance: mixture [T], references [C, T], and estimates [C, T], both in their own order.
+
+    Raises:
+        InputError: as `score_set`, naming the file and key.
+    """
     mixture = _read(utterance.mixture, sample_rate, None)  # [T]
     references = np.stack([_read(signal, sample_rate, len(mixture)) for signal in utterance.references])  # [C, T]
     estimates = np.stack([_read(signal, sample_rate, len(mixture)) for signal in utterance.estimates])  # [C, T]
     if len(mixture) < 2:
         raise InputError(f"{utterance.mixture.name}: has one sample; a score needs two")
-    return mixture, references, estimates[assign_estimates(estimates=estimates, references=references)[0]]
+    return mixture, references, estimates
 
 
 def _measure(

@@ -70,7 +70,7 @@ def test_shares_and_words():
     assert speech.shares() == pytest.approx((0.4 - 0.0, 0.5, 0.1))
     assert speech.speaking == [0, 1]
     assert speech.summary == "2 speakers: one speaks 50 %, several 10 %, nobody 40 % of the time"
-    assert [(turn.start, turn.speaker) for turn in speech.as_rttm(["a", "b", "c"])] == [(0, "a"), (3, "b"), (6, "a")]
+    assert [(turn.start, turn.speaker) for turn in speech.as_rttm()] == [(0, "s1"), (3, "s2"), (6, "s1")]
     assert Speech(1.0, ((), ())).summary == "no speech"
     assert (
         Speech(2.0, (((0.0, 2.0),), ())).summary == "1 speaker: one speaks 100 %, several 0 %, nobody 0 % of the time"
