@@ -21,7 +21,7 @@ from mindaudio_ext.data.rttm import RTTM
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import listed, parse_json, write_text
 
-SCORED_FILES = r"separated_.*|(scores|conversations)_.*\.csv|RESULTS\.md"  # a pattern of what separating and scoring add to a folder
+SCORED_FILES = r"separated_.*|(scores|conversations)_.*\.csv|RESULTS\.md"  # what stages 3 and 4 add, a pattern
 
 
 @dataclass(frozen=True)
