@@ -15,7 +15,7 @@ from mindaudio_ext.errors import InputError
 from mindaudio_ext.experiment import Experiment
 from mindaudio_ext.files import parse_json, write_text
 from mindaudio_ext.registry import METRICS
-from mindaudio_ext.score.conversations import ALONE, COLLARS, ORDER, SILENCE, ConversationScores, quantile
+from mindaudio_ext.score.conversations import ALONE, COLLARS, ORDER, SILENCE, ConversationScores, can_diarize, quantile
 from mindaudio_ext.score.score import SetScores
 from mindaudio_ext.score.summary import (
     N_RESAMPLES,
@@ -102,7 +102,8 @@ def conversation_section(scores: SetScores) -> list[str]:
         "By the share of the speech in which several speak. Other track: by how many dB the loudest track of somebody "
         f"silent is below the mixture, in windows of {ALONE:g} s in which one speaks alone: median, worst tenth, and "
         "the share of the windows in which it is digital silence once tracks are silenced. Other order: windows of "
-        f"{ORDER:g} s in which the tracks stand in another order than in the recording as a whole.",
+        f"{ORDER:g} s in which the tracks stand in another order than in the recording as a whole."
+        + ("" if can_diarize() else " DER needs `pip install 'mindaudio-ext[diarization]'`."),
         "",
         *_count_table(scores.conversations),
     ]

@@ -97,6 +97,9 @@ class FakeSeparator:
     def __init__(self):
         self.lengths, self.stop = [], None
 
+    def separate(self, mixture, rate, *, name):
+        return self(mixture, name=name)
+
     def __call__(self, mixture, *, name):
         if len(mixture) == self.stop:
             raise InputError(f"{name}: stop")
@@ -133,6 +136,21 @@ def test_a_second_run_makes_nothing_and_changes_nothing(fake):
     files = files_of(fake / "exp")
     assert _decode(fake) == []
     assert files_of(fake / "exp") == files
+
+
+def test_a_model_for_conversations_tells_who_speaks_when(fake):
+    make_experiment(fake / "exp", overrides="conversations=true loss=pit_thresholded_snr mixture_consistency=true")
+    make_data(fake / "data" / "test", {"a": 8000, "b": 4000})
+    assert _decode(fake) == [8000, 4000]
+    rttm = fake / "exp/separated_test/rttm"
+    turns = [("a 1 0.000 1.000", track) for track in ("s1", "s2")] + [
+        ("b 1 0.000 0.500", track) for track in ("s1", "s2")
+    ]
+    both = "".join(f"SPEAKER {turn} <NA> <NA> {track} <NA> <NA>\n" for turn, track in turns)
+    assert rttm.read_text() == both
+    (fake / "exp/separated_test/wav/a.rttm").unlink()
+    assert _decode(fake) == [8000]
+    assert rttm.read_text() == both
 
 
 def test_what_is_lost_or_cut_or_of_another_mixture_is_made_again(fake):

@@ -219,6 +219,28 @@ def test_an_utterance_that_is_silent_is_not_among_those_that_were_scored(made):
         _score(made)
 
 
+def test_one_speaker_alone_is_told_and_not_scored(made):
+    _write(made / "data/test/spk2/a.wav", np.zeros(T))
+    _write(made / "data/test/wav/a.wav", SOURCES[0])
+    scores = _score(made)
+    assert ([one.key for one in scores.utterances], scores.n_silent, scores.n_alone) == (["b"], 1, 1)
+
+
+def test_a_set_with_an_rttm_is_scored_as_conversations(made):
+    for folder, track in ((made / "data/test", "x"), (made / "exp/separated_test", "s1")):
+        lines = [f"SPEAKER {key} 1 0.000 1.000 <NA> <NA> {track} <NA> <NA>" for key in "ab"]
+        (folder / "rttm").write_text("\n".join(lines) + "\n")
+    main(["--expdir", str(made / "exp"), "--data", str(made / "data/test"), "--cal_sdr", "false"])
+    rows = (made / "exp/conversations_test.csv").read_text().splitlines()
+    assert [row.split(",")[:5] for row in rows[1:]] == [[key, "1.000000", "0.000000", "1", "1"] for key in "ab"]
+    text = (made / "exp/RESULTS.md").read_text()
+    assert "| none | 2 |" in text
+    assert "| 1 | 2 |" in text  # two recordings of one speaker, in which one is heard
+    (made / "data/test/rttm").write_text("SPEAKER a 1 x 1 <NA> <NA> x <NA> <NA>\n")
+    with pytest.raises(InputError, match=r"test/rttm, line 1: start and seconds must be numbers"):
+        _score(made)
+
+
 def test_other_number_of_sources_is_refused(made):
     with pytest.raises(InputError, match=r"data/test: has 2 sources, the experiment's num_spks is 3"):
         _score(made, num_spks=3)
