@@ -256,15 +256,18 @@ def prepare(function: Callable, items: Sequence, slurm: Slurm, *, title: str, fr
 def _remove_forgotten(jobs: Path) -> None:
     """Removes the folders of jobs that nobody has touched for a week: their logs, and work that was given up."""
     for folder in jobs.iterdir():
-        if folder.is_symlink() or not _FOLDER.fullmatch(folder.name):
-            continue
         with suppress(OSError):  # another command removes it too
+            if folder.is_symlink() or not _FOLDER.fullmatch(folder.name) or not _is_old(folder):
+                continue
             files = list(folder.iterdir())
-            newest = max(path.stat().st_mtime for path in (folder, *files))
-            if time.time() - newest < _KEPT_SECONDS or not all(_OURS.fullmatch(path.name) for path in files):
+            if not all(_OURS.fullmatch(path.name) and _is_old(path) for path in files):
                 continue
             if not run_slurm("squeue", "--noheader", "--me", f"--name={folder.name}"):
                 shutil.rmtree(folder)
+
+
+def _is_old(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > _KEPT_SECONDS
 
 
 def _digest(function: Callable, pickled: Iterable[bytes]) -> str:

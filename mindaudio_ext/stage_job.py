@@ -1,8 +1,8 @@
 """Stages 2 and 5, each as one job of Slurm: a task of srun on each node, which launches the processes of that node.
 
 Some time before the limit, Slurm signals the batch script, which lets the training save its state and puts the job into
-the queue again; it goes on from there, bit for bit. So it does when a node died, from the state that was saved last.
-An export, which has no state, is not signalled.
+the queue again; it goes on from there, bit for bit. So it does when a node died, from the state that was saved last. A
+limit within which nothing is saved ends the job. An export, which has no state, is not signalled.
 """
 
 import hashlib
@@ -34,6 +34,8 @@ unset MINDAUDIO_EXT_SLURM
 export MINDAUDIO_EXT_KEY=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \\n')
 if [[ -n ${SLURM_CPUS_PER_TASK:-} ]]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK; fi
 again=false
+state() { stat -c %y STATE 2>/dev/null; }
+before=$(state)
 trap 'again=true; scancel --signal=TERM "$SLURM_JOB_ID"' USR1
 srun --ntasks-per-node=1 --wait=120 COMMAND &
 step=$!
@@ -44,8 +46,12 @@ while kill -0 "$step" 2>/dev/null; do
     status=$?
 done
 if [[ $again == true && $status != 0 ]]; then
-    echo "TITLE: the time is nearly over: the job goes into the queue again, and on from its saved state" >&2
-    scontrol requeue "$SLURM_JOB_ID" && exit 0
+    if [[ $(state) == "$before" ]]; then
+        echo "TITLE: error: the time is nearly over, and nothing was saved in it; give the job more time" >&2
+    else
+        echo "TITLE: the time is nearly over: the job goes into the queue again, and on from its saved state" >&2
+        scontrol requeue "$SLURM_JOB_ID" && exit 0
+    fi
 fi
 echo "$status" >FOLDER/.tmp.status && mv FOLDER/.tmp.status FOLDER/status
 """
@@ -59,13 +65,13 @@ class StageJob:
         arguments: as after `python -m`; what follows `--config` is a file, of which the job gets a copy.
         title: names the job in messages.
         num_nodes: machines, each of which runs it.
-        resumes: it saves its state on SIGTERM and goes on from it.
+        state: the file into which it saves its state on SIGTERM and from which it goes on; None when it does neither.
     """
 
     arguments: Sequence[str]
     title: str = "train"
     num_nodes: int = 1
-    resumes: bool = True
+    state: Path | None = None
 
     def folder(self, jobs: Path) -> Path:
         """Returns the folder of the job, whose name has a digest of what it runs."""
@@ -123,12 +129,13 @@ def _state(folder: Path) -> str:
 
 def _submit(job: StageJob, folder: Path, slurm: Slurm) -> None:
     script = folder / "job.sh"
-    parts = {"TITLE": job.title, "COMMAND": shlex.join(job.words(folder)), "FOLDER": shlex.quote(str(folder))}
+    parts = {"TITLE": job.title, "COMMAND": shlex.join(job.words(folder))}
+    parts |= {"FOLDER": shlex.quote(str(folder)), "STATE": shlex.quote(str(job.state or ""))}
     with atomic_path(script) as temporary:
         text = re.sub("|".join(parts), lambda part: parts[part[0]], _SCRIPT)
         temporary.write_text(text, encoding="utf-8")
     identity = run_slurm(
-        *("sbatch", "--parsable", "--requeue", *([f"--signal=B:USR1@{SIGNAL_SECONDS}"] if job.resumes else [])),
+        *("sbatch", "--parsable", "--requeue", *([f"--signal=B:USR1@{SIGNAL_SECONDS}"] if job.state else [])),
         *(*slurm.options, f"--job-name={folder.name}", f"--nodes={job.num_nodes}", f"--ntasks={job.num_nodes}"),
         *("--ntasks-per-node=1", f"--output={str(folder).replace('%', '%%')}/log", "--open-mode=append", str(script)),
         unless=lambda: bool(_state(folder)),

@@ -28,6 +28,7 @@ DATA_SCRIPTS = tuple(f"local/{name}_data.sh" for name in ("mini", "mini_librimix
 FILLED_BY_ENGINE = {"data", "nj", "sample_rate", "num_spks", "debug"}
 OF_ESPNET = {"enh_config", "enh_args", "max_epoch"}
 OF_PIP = {"no-deps", "no-build-isolation", "shell", "prog"}  # and of shtab
+OF_SBATCH = {"requeue", "cpus-per-task", "mem", "time", "wrap"}
 # Of converter_lite (up to their first capital), cmake and the C++ runner.
 OF_THE_310 = {"fmk", "model", "output", "save", "optimize", "config", "build", "inputs", "outputs"}
 GENERATED = ("data/", "dump/", "exp/", "build/", "tools/venv", "tools/lite", "tools/docs_venv")
@@ -204,7 +205,9 @@ def test_every_option_named_exists(name):
     for script in ("run.sh", *DATA_SCRIPTS):
         known |= option_block(script).keys()
     # `--name`, `--some-name` and `--some_name` stand for any option.
-    known |= OF_PIP | OF_THE_310 | OF_ESPNET | {"help", "framework", "step_us", "name", "some-name", "some_name"}
+    known |= (
+        OF_PIP | OF_SBATCH | OF_THE_310 | OF_ESPNET | {"help", "framework", "step_us", "name", "some-name", "some_name"}
+    )
     named = set(re.findall(r"(?<![\w-])--([a-z][a-z0-9_-]*)", read(name)))
     assert named - known == set()
 

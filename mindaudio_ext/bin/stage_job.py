@@ -5,16 +5,21 @@ Usage: python -m mindaudio_ext.bin.stage_job [--num_nodes N] MODULE ARGUMENT... 
 
 import argparse
 import sys
+from pathlib import Path
 
 from mindaudio_ext.bin.arguments import MOST_PROCESSES, whole_number
 from mindaudio_ext.errors import InputError, command
+from mindaudio_ext.experiment import Experiment
 from mindaudio_ext.stage_job import StageJob, require_slurm, run_job
 
 
 def _run(args: argparse.Namespace) -> None:
     if "--config" not in args.arguments[:-1]:
         raise InputError(f"{args.module}: --config FILE is expected among its arguments")
-    job = StageJob([args.module, *args.arguments], args.title, args.num_nodes, resumes=args.title == "train")
+    state = None
+    if args.title == "train" and "--expdir" in args.arguments[:-1]:
+        state = Experiment(Path(args.arguments[args.arguments.index("--expdir") + 1])).checkpoint("last")
+    job = StageJob([args.module, *args.arguments], args.title, args.num_nodes, state)
     sys.exit(run_job(job, require_slurm()))
 
 

@@ -41,10 +41,11 @@ def job(tmp_path, slurm, monkeypatch):
 
     def run(later=None, **what):
         arguments = ["train_work", str(tmp_path), "--config", str(tmp_path / "config.yaml")]
+        what = {"num_nodes": 2, "state": tmp_path / "saved.0"} | what
         with ThreadPoolExecutor() as threads:
             if later:
                 threads.submit(when_started, later)
-            return run_job(StageJob(arguments, **{"num_nodes": 2} | what), Slurm((), 2, tmp_path / "jobs"))
+            return run_job(StageJob(arguments, **what), Slurm((), 2, tmp_path / "jobs"))
 
     return run
 
@@ -65,6 +66,15 @@ def test_the_signal_before_the_limit_saves_and_goes_on(job, tmp_path, capfd):
     assert starts(tmp_path) == [2, 2]
     assert (tmp_path / "saved.0").exists()
     assert "node 1 of 2" in capfd.readouterr().err
+
+
+@needs_slurm
+def test_a_limit_in_which_nothing_is_saved_ends_the_job(job, tmp_path, capfd):
+    """Else it would go into the queue again for ever."""
+    with pytest.raises(OSError, match=r"train: the job ended with exit status 143; its log: .*/log$"):
+        job(scancel("--batch", "--signal=USR1"), state=tmp_path / "never")
+    assert starts(tmp_path) == [1, 1]
+    assert "train: error: the time is nearly over, and nothing was saved in it" in capfd.readouterr().err
 
 
 @needs_slurm
@@ -118,7 +128,7 @@ def test_a_job_whose_node_dies_ends_and_goes_on_when_there_are_nodes(
 @needs_slurm
 def test_an_export_is_a_job_without_a_state(job, tmp_path, capfd):
     (tmp_path / "saved.0").touch()
-    assert job(title="export", num_nodes=1, resumes=False) == 0
+    assert job(title="export", num_nodes=1, state=None) == 0
     assert starts(tmp_path) == [1, 0]
     assert "node 0 of 1" in capfd.readouterr().err
     (script,) = tmp_path.glob("jobs/export.*/job.sh")
