@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mindaudio_ext.inference.separator import Separator
 
 log = logging.getLogger(__name__)
+AUTO = "auto"  # as many tracks as people speak
 
 
 def run(args: argparse.Namespace) -> None:
@@ -59,14 +60,17 @@ def run(args: argparse.Namespace) -> None:
     if args.stream is not None and args.shifts is not None:
         raise InputError("--shifts: a stream is separated once; leave it out with --stream")
     chunking = Chunking(args.longest_whole, args.chunk, args.overlap, args.chunk_batch)
+    asked = None if args.num_spks == AUTO else args.num_spks
     expdir, checkpoint = find_model(
-        args.model, streaming=args.stream is not None, device_target=args.device_target, num_spks=args.num_spks
+        args.model, streaming=args.stream is not None, device_target=args.device_target, num_spks=asked
     )
     config = Experiment(expdir).read_config()
     chosen = args.model_path or checkpoint
     checkpoint = Experiment(expdir).find_checkpoint(config, chosen)
     model_name = Experiment(expdir).name + (f" ({chosen.name})" if chosen else "")
-    num_spks = args.num_spks or config.num_spks
+    if not config.conversations:
+        _refuse_for_conversations(args, model_name)
+    num_spks = asked or config.num_spks
     require_num_spks(num_spks, config, model=model_name)
     inputs, errors = find_audio(args.files, args.out_dir, num_spks)
     _make_folder(args.out_dir)
@@ -75,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
     statuses = [2 for _ in errors]
     readable = []
     for one in inputs:  # before the model is loaded: that takes long
-        statuses.append(_attempt(one, args, partial(_check, one, num_spks, args)))
+        statuses.append(_attempt(one, args, partial(_check, one, num_spks, config.conversations, args)))
         readable += [one] if statuses[-1] == 0 else []
     if readable:
         separator = Separator.from_expdir(expdir, checkpoint, device_target=args.device_target, shifts=args.shifts)
@@ -104,6 +108,13 @@ def _serve(args: argparse.Namespace) -> None:
     serve(host=args.host, port=args.port, largest=largest, model=args.model, load=load)
 
 
+def _refuse_for_conversations(args: argparse.Namespace, model: str) -> None:
+    """Raises InputError for an option that only a model for conversations has."""
+    for is_given, option in ((args.num_spks == AUTO, f"--num_spks {AUTO}"), (args.keep_residual, "--keep_residual")):
+        if is_given:
+            raise InputError(f"{option}: {model} does not tell who speaks; it is for people who all speak all the time")
+
+
 def _attempt(one: "Input", args: argparse.Namespace, work: Callable[[], str | None]) -> int:
     """Does something with a recording and prints what it gives, or what went wrong: that ends no other's separation.
 
@@ -127,7 +138,7 @@ def _attempt(one: "Input", args: argparse.Namespace, work: Callable[[], str | No
     return 0
 
 
-def _check(one: "Input", num_spks: int, args: argparse.Namespace) -> None:
+def _check(one: "Input", num_spks: int, has_turns: bool, args: argparse.Namespace) -> None:
     """Raises InputError for a recording that cannot be read, or estimates that may not be written."""
     from mindaudio_ext.inference.find_audio import STDIN
     from mindaudio_ext.inference.recording import Recording
@@ -136,7 +147,8 @@ def _check(one: "Input", num_spks: int, args: argparse.Namespace) -> None:
     if str(one.path) != STDIN:
         Recording(one.path, args.channel)
     if not args.overwrite:
-        refuse_others(one.outputs(args.out_dir, num_spks), str(one.path))
+        turns = [one.rttm(args.out_dir)] if has_turns else []
+        refuse_others([*one.outputs(args.out_dir, num_spks), *turns], str(one.path))
 
 
 def _separate(
@@ -153,9 +165,17 @@ def _separate(
     outputs = one.outputs(args.out_dir, num_spks)
     with _recording(one.path, args.channel) as recording:
         done = separate_file(
-            separator, recording, outputs, chunking=chunking, stream_ms=args.stream, overwrite=args.overwrite
+            separator,
+            recording,
+            outputs,
+            chunking=chunking,
+            stream_ms=args.stream,
+            overwrite=args.overwrite,
+            rttm=one.rttm(args.out_dir) if separator.config.conversations else None,
+            keep_residual=args.keep_residual,
+            keep_silent=args.num_spks not in (None, AUTO),
         )
-    return f"{one.path}: {model_name}, {done.summary} -> {' '.join(map(str, outputs))}"
+    return f"{one.path}: {model_name}, {done.summary} -> {' '.join(map(str, done.outputs))}"
 
 
 @contextlib.contextmanager
@@ -186,6 +206,11 @@ def _make_folder(folder: Path) -> None:
         raise InputError(f"-o {folder}: is not writable")
 
 
+def _number_or_auto(text: str) -> int | str:
+    """Reads 1 to 5, or auto."""
+    return AUTO if text == AUTO else whole_number(1, MAX_SOURCES)(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """Returns the command's arguments."""
     default = Chunking()
@@ -204,10 +229,15 @@ def parser() -> argparse.ArgumentParser:
     )
     arguments.add_argument(
         "--num_spks",
-        type=whole_number(1, MAX_SOURCES),
+        type=_number_or_auto,
         metavar="N",
-        help="people in the recordings: takes a built-in model for so many, or checks that --model is one; default: "
-        "what the model gives",
+        help="people in the recordings: takes a built-in model for so many, or checks that --model is one; auto: a "
+        "model for conversations tells; default: auto, or what the model gives",
+    )
+    arguments.add_argument(
+        "--keep_residual",
+        action="store_true",
+        help="of a model for conversations: keep what is in a track while its speaker is silent",
     )
     arguments.add_argument(
         "-o",

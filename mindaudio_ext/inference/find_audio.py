@@ -26,6 +26,10 @@ class Input:
         folder = out_dir / self.name.parent
         return [folder / f"{self.name.name}_s{source}.wav" for source in range(1, num_spks + 1)]
 
+    def rttm(self, out_dir: Path) -> Path:
+        """The file that tells who speaks when."""
+        return out_dir / self.name.parent / f"{self.name.name}.rttm"
+
 
 def find_audio(arguments: Sequence[str], out_dir: Path, num_spks: int) -> tuple[list[Input], list[InputError]]:
     """Lists the recordings that arguments stand for.

@@ -6,7 +6,7 @@ user's. Lines are added before the files take their names; a kill between the tw
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +25,13 @@ def refuse_others(outputs: Sequence[Path], name: str) -> None:
                 f"{name}: {path} is there and was not written by this command, or was changed since; "
                 "--overwrite replaces it, or choose another -o"
             )
+
+
+def remove_written(paths: Iterable[Path]) -> None:
+    """Removes the files that are as they were written there."""
+    for path in paths:
+        if os.path.lexists(path) and _is_written(path):
+            path.unlink()
 
 
 def note(outputs: Sequence[Path], finished: Sequence[Path]) -> None:

@@ -376,6 +376,14 @@ def test_a_model_that_knows_silence_gives_the_loudest_of_its_voices(tmp_path):
         separator.separate(SPEECH, RATE, num_spks=4)
 
 
+@pytest.mark.parametrize("option", [("--num_spks", "auto"), ("--keep_residual",)])
+def test_only_a_model_for_conversations_tells_who_speaks(expdir, tmp_path, capsys, option):
+    mix = write_wav(tmp_path / "mix.wav", SPEECH)
+    said = _refused(capsys, mix, "--model", expdir, "-o", tmp_path / "out", *option)
+    assert f"{' '.join(option)}: exp does not tell who speaks" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_empty_argument_is_not_the_current_folder(expdir, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_wav(tmp_path / "mix.wav", SPEECH[:99])

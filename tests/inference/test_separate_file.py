@@ -157,3 +157,76 @@ def test_two_hours_of_eight_channels(tmp_path):
     _, line = separate(tmp_path, "meeting")
     assert "the mean of 8 channels, 16000 Hz separated at 8000 Hz, 7200.0 s" in line
     assert lengths(tmp_path, "meeting") == {(7200 * 16000 + 1, 16000)}
+
+
+class Talkers(FakeSeparator):
+    """Gives what is above 0 to the first and what is below to the second, and a tenth of each to the other."""
+
+    def separate_batch(self, mixtures, *, name):
+        parts = np.maximum(mixtures, 0), np.minimum(mixtures, 0)
+        return np.stack((0.9 * parts[0] + 0.1 * parts[1], 0.1 * parts[0] + 0.9 * parts[1]), axis=1)
+
+
+def conversation(tmp_path, turns, **options):
+    """Separates 4 s with turns (sign, start, end in seconds); gives the tracks by name and the line."""
+    mixture = np.zeros(4 * RATE)
+    for sign, start, end in turns:
+        mixture[round(start * RATE) : round(end * RATE)] = 0.3 * sign
+    soundfile.write(tmp_path / "mix.wav", mixture, RATE)
+    out = tmp_path / "out"
+    done = separate_file(
+        Talkers(),
+        Recording(tmp_path / "mix.wav"),
+        [out / f"mix_s{source}.wav" for source in (1, 2)],
+        chunking=CHUNKING,
+        rttm=out / "mix.rttm",
+        **options,
+    )
+    assert list(done.outputs) == sorted(out.glob("*.wav"))
+    return {path.name: soundfile.read(path)[0] for path in done.outputs}, done.summary
+
+
+TWO = [(1, 0.5, 2), (-1, 2.5, 3.5)]
+
+
+def test_a_conversation_gives_turns_and_tracks_that_are_silent_between_them(tmp_path):
+    tracks, said = conversation(tmp_path, TWO)
+    assert re.search(r"2 speakers: one speaks 6[2-5] %, several 0 %, nobody 3[5-8] % of the time", said)
+    lines = (tmp_path / "out/mix.rttm").read_text().splitlines()
+    found = [(fields[1], float(fields[3]), float(fields[4]), fields[7]) for fields in map(str.split, lines)]
+    assert [(key, speaker) for key, _, _, speaker in found] == [("mix", "s1"), ("mix", "s2")]
+    np.testing.assert_allclose([times[1:3] for times in found], [(0.5, 1.5), (2.5, 1)], atol=0.06)
+    first, second = tracks["mix_s1.wav"], tracks["mix_s2.wav"]
+    np.testing.assert_allclose(first[round(0.6 * RATE) : round(1.9 * RATE)], 0.27, atol=1e-3)
+    assert not first[round(2.1 * RATE) :].any()
+    assert not second[: round(2.4 * RATE)].any()
+
+
+def test_the_residual_is_kept_when_asked(tmp_path):
+    tracks, _ = conversation(tmp_path, TWO, keep_residual=True)
+    np.testing.assert_allclose(tracks["mix_s2.wav"][round(0.6 * RATE) : round(1.9 * RATE)], 0.03, atol=1e-3)
+
+
+def test_as_many_tracks_as_people_speak(tmp_path):
+    conversation(tmp_path, TWO)
+    tracks, said = conversation(tmp_path, [(-1, 1, 3)])
+    assert list(tracks) == ["mix_s1.wav"]
+    np.testing.assert_allclose(tracks["mix_s1.wav"][round(1.1 * RATE) : round(2.9 * RATE)], -0.27, atol=1e-3)
+    assert "1 speaker: one speaks 5" in said
+    tracks, _ = conversation(tmp_path, [(-1, 1, 3)], keep_silent=True)
+    assert [track.any() for track in tracks.values()] == [False, True]
+
+
+def test_a_recording_without_speech_gives_silent_tracks_and_says_so(tmp_path):
+    tracks, said = conversation(tmp_path, [])
+    assert [track.any() for track in tracks.values()] == [False, False]
+    assert ", no speech, " in said
+    assert (tmp_path / "out/mix.rttm").read_text() == ""
+
+
+def test_a_users_rttm_is_not_replaced(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mix.rttm").write_text("mine")
+    with pytest.raises(InputError, match=r"mix.rttm is there and was not written by this command"):
+        conversation(tmp_path, TWO)
+    assert (tmp_path / "out/mix.rttm").read_text() == "mine"
