@@ -15,6 +15,7 @@ trap 'rm -rf "$work"' EXIT
 log "building"
 run_command "${PYTHON:-python3}" -m venv "$work/build"
 run_command "$work/build/bin/pip" install --quiet build twine
+unset PYTHONPATH PYTHONHOME  # the wheel is tried, not the repository
 cd "$root"
 run_command "$work/build/bin/python" -m build --outdir "$work/dist" . >"$work/build.log" 2>&1 || die "$(tail -n 3 "$work/build.log")"
 run_command "$work/build/bin/twine" check --strict "$work"/dist/*
@@ -34,3 +35,6 @@ make_noise='import numpy, soundfile; soundfile.write("mix.wav", numpy.random.def
 run_command "$work/user/bin/python" -c "$make_noise"
 run_command "$work/user/bin/mindaudio-separate" mix.wav
 log "from pip install to the voices: $((SECONDS - started)) s"
+extras=$(sed -n '/^\[project.optional-dependencies\]/,/^\[project.scripts\]/s/^\([a-z]*\) = \[.*/\1/p' "$root/pyproject.toml" | paste -sd,)
+run_command "$work/user/bin/pip" install --quiet --dry-run "${wheel}[$extras]"
+log "the extras $extras can be installed"

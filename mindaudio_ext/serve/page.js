@@ -43,6 +43,7 @@ async function separate(file) {
   element("status").hidden = false;
   element("stop").hidden = true;
   element("name").textContent = file.name;
+  element("progress").hidden = false;
   element("progress").value = 0;
   say(element("state"), "sending");
   try {
@@ -224,7 +225,7 @@ element("file").addEventListener("change", (event) => {
 element("stop").addEventListener("click", () => {
   forget();
   say(element("state"), "stopped");
-  element("progress").value = 0;
+  element("progress").hidden = true;
   element("stop").hidden = true;
 });
 element("record").hidden = !navigator.mediaDevices || !window.MediaRecorder;  // browsers want https, or this machine

@@ -130,7 +130,7 @@ def test_the_microphone_and_a_file_that_is_too_large(server, tmp_path):
     with browse(tmp_path) as page:
         page.open(server.address, width=1280)
         page.ask("document.getElementById('record').click()")
-        page.wait("document.getElementById('record').textContent.includes('(2 s)')")
+        page.wait("document.getElementById('record').textContent.includes('(2\u00a0s)')")
         page.ask("document.getElementById('record').click()")
         page.wait("!document.getElementById('result').hidden")
         page.wait("document.querySelector('audio').duration > 0.5")
@@ -138,7 +138,8 @@ def test_the_microphone_and_a_file_that_is_too_large(server, tmp_path):
         page.choose_file("#file", large)
         page.wait("!document.getElementById('error').hidden")
         assert (
-            page.ask("document.getElementById('error').textContent") == "large.wav has 25 MB; at most 25 MB are taken."
+            page.ask("document.getElementById('error').textContent")
+            == "large.wav has 25\u00a0MB; at most 25\u00a0MB are taken."
         )
         assert page.errors == []
 
