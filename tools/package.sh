@@ -33,7 +33,9 @@ run_command "$work/user/bin/pip" install --quiet "$wheel"
 log "pip install took $((SECONDS - started)) s"
 make_noise='import numpy, soundfile; soundfile.write("mix.wav", numpy.random.default_rng(0).standard_normal(24000) / 10, 8000)'
 run_command "$work/user/bin/python" -c "$make_noise"
-run_command "$work/user/bin/mindaudio-separate" mix.wav
+said=$("$work/user/bin/mindaudio-separate" mix.wav 2>&1) || die "mindaudio-separate failed: $said"
+printf '%s\n' "$said"
+if [[ $said != mix.wav:* || $said == *$'\n'* ]]; then die "mindaudio-separate said more than its line, see above"; fi
 log "from pip install to the voices: $((SECONDS - started)) s"
 extras=$(sed -n '/^\[project.optional-dependencies\]/,/^\[project.scripts\]/s/^\([a-z]*\) = \[.*/\1/p' "$root/pyproject.toml" | paste -sd,)
 run_command "$work/user/bin/pip" install --quiet --dry-run "${wheel}[$extras]"
