@@ -4,6 +4,7 @@ import contextlib
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -196,11 +197,20 @@ run_command python {HERE}/cluster_work.py {work.folder}
         if self.pid == 0:
             os.execve(words[0], words, self.work.environment)
 
-    def wait(self):
-        """Returns the exit status and the last line on the terminal."""
+    def press_ctrl_c(self):
+        """The terminal makes a SIGINT of it, for all processes in its foreground."""
+        os.write(self.terminal, b"\x03")
+
+    def wait(self, *, impatient=False):
+        """Returns the exit status and the last line on the terminal; an impatient user presses Ctrl-C again."""
         shown = b""
         with contextlib.suppress(OSError):  # nobody has the other end any more
-            while more := os.read(self.terminal, 4096):
+            while True:
+                if impatient and not select.select([self.terminal], [], [], 10)[0]:
+                    self.press_ctrl_c()
+                    continue
+                if not (more := os.read(self.terminal, 4096)):
+                    break
                 shown += more
         os.close(self.terminal)
         _, status = os.waitpid(self.pid, 0)
@@ -224,8 +234,8 @@ def test_ctrl_c_ends_the_jobs_of_run_sh(recipe, work, wait_for, whole):
     (work.folder / "wait").touch()
     recipe.start("all --ntasks=1\n", whole=whole)
     wait_for(lambda: sum(work.calls().values()) == 3, "three tasks that have begun")
-    os.write(recipe.terminal, b"\x03")  # the terminal makes a SIGINT of it, for all processes in its foreground
-    assert recipe.wait()[0] == 128 + signal.SIGINT
+    recipe.press_ctrl_c()
+    assert recipe.wait(impatient=True)[0] == 128 + signal.SIGINT
     wait_for(lambda: work.queued() == "", "an empty queue")
     assert work.calls() == Counter((0, 1, 2))
 
