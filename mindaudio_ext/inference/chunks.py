@@ -86,30 +86,32 @@ class Joiner:
         self._order: np.ndarray | None = None
         self._pending: np.ndarray | None = None
         self._position = 0
-        self._loudest = 0.0
+        self._loudness = Loudness()
 
-    def add(self, position: int, estimates: np.ndarray) -> np.ndarray:
+    def add(self, position: int, estimates: np.ndarray, *, ordered: bool = False) -> np.ndarray:
         """Takes the next chunk and gives what is finished by it.
 
         Args:
             position: its first sample; after that of the chunk before, and before that chunk's end.
             estimates: [C, T].
+            ordered: whether their order is known to be that of the chunks before.
 
         Returns:
             [C, n], all samples before `position` that were not given yet.
         """
-        self._loudest = max(self._loudest, _level(estimates))
+        self._loudness.add(estimates)
         if self._pending is None:
             self._order, self._pending, self._position = np.arange(len(estimates)), estimates, position
             return estimates[:, :0]
         n_done = position - self._position
         done, ending = self._pending[:, :n_done], self._pending[:, n_done:]
         n_shared = ending.shape[1]
-        order = self._agreeing_order(ending, estimates[:, :n_shared])
-        if order is not None:
-            self._order = order
-        self._joins.append(Join(position + n_shared // 2, order is not None))
-        estimates = estimates[self._order]
+        if not ordered:
+            order = agreeing_order(ending, estimates[:, :n_shared], self._loudness.loudest)
+            if order is not None:
+                self._order = order
+            self._joins.append(Join(position + n_shared // 2, order is not None))
+            estimates = estimates[self._order]
         rising = 0.5 - 0.5 * np.cos(np.pi * (np.arange(n_shared, dtype=np.float32) + 0.5) / n_shared)
         joined = ending + rising * (estimates[:, :n_shared] - ending)
         self._pending, self._position = np.concatenate((joined, estimates[:, n_shared:]), axis=1), position
@@ -120,20 +122,42 @@ class Joiner:
         assert self._pending is not None, "there was no chunk"
         return self._pending
 
-    def _agreeing_order(self, before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
-        """Returns the order of `after` that agrees best with `before`, [C, n] both; None when that is not clear."""
-        energy = float(np.square(before, dtype=np.float64).sum() + np.square(after, dtype=np.float64).sum()) / 2
-        if min(_level(before), _level(after)) <= QUIET * self._loudest:
-            return None
-        scores = after.astype(np.float64) @ before.astype(np.float64).T  # [C, C]: an estimate after and one before
-        best = best_permutation(scores)
-        total = scores[best, np.arange(len(best))].sum()
-        second = max(
-            scores[order, np.arange(len(best))].sum()
-            for order in map(list, itertools.permutations(range(len(best))))
-            if order != best.tolist()
-        )
-        return best if total - second > CERTAIN * energy else None
+
+class Loudness:
+    """The level of the loudest chunk so far.
+
+    Attributes:
+        loudest: root mean square, over time, of the sources' sum of squares.
+    """
+
+    def __init__(self) -> None:
+        self.loudest = 0.0
+
+    def add(self, estimates: np.ndarray) -> None:
+        """Takes the next chunk, [C, T]."""
+        self.loudest = max(self.loudest, _level(estimates))
+
+
+def agreeing_order(before: np.ndarray, after: np.ndarray, loudest: float) -> np.ndarray | None:
+    """Returns the order of `after` that agrees best with `before`, [C, n] both; None when that is not clear.
+
+    Args:
+        before: the end of a chunk.
+        after: the same samples at the start of the next.
+        loudest: the level of the loudest chunk.
+    """
+    energy = float(np.square(before, dtype=np.float64).sum() + np.square(after, dtype=np.float64).sum()) / 2
+    if min(_level(before), _level(after)) <= QUIET * loudest:
+        return None
+    scores = after.astype(np.float64) @ before.astype(np.float64).T  # [C, C]: an estimate after and one before
+    best = best_permutation(scores)
+    total = scores[best, np.arange(len(best))].sum()
+    second = max(
+        scores[order, np.arange(len(best))].sum()
+        for order in map(list, itertools.permutations(range(len(best))))
+        if order != best.tolist()
+    )
+    return best if total - second > CERTAIN * energy else None
 
 
 def _level(estimates: np.ndarray) -> float:

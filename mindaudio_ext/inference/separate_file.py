@@ -109,7 +109,9 @@ def separate_file(
     shown = _shown(recording) if progress is None else _told(recording, progress)
     blocks = resampled(shown, recording.sample_rate, rate)
     if stream is None or stream_ms is None:
-        parts = separator.separate_blocks(blocks, chunking=chunking, name=recording.name, joins=joins)
+        outputs[0].parent.mkdir(parents=True, exist_ok=True)
+        scratch = str(outputs[0].parent)
+        parts = separator.separate_blocks(blocks, chunking=chunking, name=recording.name, joins=joins, scratch=scratch)
     else:
         parts = _watched(stream_blocks(stream, blocks, max(1, round(stream_ms / 1000 * rate))), levels)
     parts = resampled((part.T for part in parts), rate, recording.sample_rate)

@@ -19,6 +19,7 @@ from mindaudio_ext.hub.name import is_hub_name
 from mindaudio_ext.inference.chunking import Chunking
 from mindaudio_ext.inference.chunks import Join, Joiner, cut, take
 from mindaudio_ext.inference.level import fit_level, limit_peak, loudest
+from mindaudio_ext.inference.link import linked
 from mindaudio_ext.inference.models import built_in
 from mindaudio_ext.inference.recording import as_samples, of_length, require_channel, require_rate, resampled, to_mono
 from mindaudio_ext.inference.shifts import delayed, mean_of, starts_of
@@ -189,15 +190,24 @@ class Separator:
         return limit_peak(voices[loudest(np.square(voices).sum(axis=1), num_spks or len(voices))])
 
     def separate_blocks(
-        self, blocks: Iterable[np.ndarray], *, chunking: Chunking, name: str, joins: list[Join] | None = None
+        self,
+        blocks: Iterable[np.ndarray],
+        *,
+        chunking: Chunking,
+        name: str,
+        joins: list[Join] | None = None,
+        scratch: str | None = None,
     ) -> Iterator[np.ndarray]:
         """Separates a signal at the model's rate that comes block by block.
+
+        The chunks of a model for conversations are put in order by who speaks, too, over the whole signal.
 
         Args:
             blocks: float32 [n] each.
             chunking: lengths.
             name: what errors call the signal.
             joins: gets an entry for each pair of chunks.
+            scratch: a folder for estimates that wait; None for the system's.
 
         Yields:
             Estimates, float32 [C, n], at the mixture's level; a peak may be over 1.
@@ -213,13 +223,25 @@ class Separator:
             yield self.separate_batch(start[None], name=name)[0]
             return
         chunks = cut(itertools.chain([start], blocks), size, size - overlap)
-        joiner = Joiner([] if joins is None else joins)
-        while group := list(itertools.islice(chunks, chunking.batch)):
-            batch = np.zeros((chunking.batch, size), np.float32)  # one shape for all, also for the last few chunks
+        separated = self._separate_chunks(chunks, size, chunking.batch, name=name)
+        joins = [] if joins is None else joins
+        if self.config.conversations:
+            yield from linked(separated, sample_rate=rate, joins=joins, scratch=scratch)
+            return
+        joiner = Joiner(joins)
+        for position, estimates in separated:
+            yield joiner.add(position, estimates)
+        yield joiner.rest()
+
+    def _separate_chunks(
+        self, chunks: Iterator[tuple[int, np.ndarray]], size: int, n_at_once: int, *, name: str
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields the first sample and the estimates of each chunk."""
+        while group := list(itertools.islice(chunks, n_at_once)):
+            batch = np.zeros((n_at_once, size), np.float32)  # one shape for all, also for the last few chunks
             batch[: len(group)] = [chunk for _, chunk in group]
             for (position, _), estimates in zip(group, self.separate_batch(batch, name=name)):
-                yield joiner.add(position, estimates)
-        yield joiner.rest()
+                yield position, estimates
 
     def separate_batch(self, mixtures: np.ndarray, *, name: str) -> np.ndarray:
         """Returns estimates [B, C, T] of mixtures [B, T], each at the level that it has in its mixture."""

@@ -43,7 +43,7 @@ class FakeSeparator(Separator):
     """A separator whose batches are separated by a function."""
 
     class config:
-        sample_rate = RATE
+        sample_rate, conversations = RATE, False
 
     def __init__(self, network):
         self.network = network

@@ -31,7 +31,7 @@ class FakeSeparator(Separator):
     """A model at 8 kHz for two that gives three quarters of the mixture and one, times a gain."""
 
     class config:
-        num_spks, sample_rate, kernel_size = 2, RATE, 2
+        num_spks, sample_rate, kernel_size, conversations = 2, RATE, 2, False
 
     def __init__(self, gain=1.0):
         self.gain = gain
