@@ -83,40 +83,35 @@ class TasNet(nn.Cell):
             self.auxiliary_decoders = nn.CellList([filterbank.decoder(num_spks) for _ in range(self.n_auxiliary)])
 
     def construct(self, mixture: Tensor) -> Tensor:
-        if self.normalize_variance:
-            deviation = standard_deviation(mixture)  # [B, 1]
-            return self._separate(mixture / deviation) * deviation.expand_dims(1)
-        return self._separate(mixture)
-
-    def _separate(self, mixture: Tensor) -> Tensor:
-        """Makes estimates, [B, C, T], of mixtures, [B, T], as they are."""
-        features = self.encoder(mixture)  # [B, L, N]
-        return self._estimates(features, self.separator(features), mixture)
+        features = self.features(mixture)  # [B, L, N]
+        return self.estimates(features, self.separator(features), mixture)
 
     def with_auxiliary(self, mixture: Tensor) -> tuple[Tensor, ...]:
         """Makes the estimates and then the auxiliary ones, each [B, C, T], of mixtures [B, T]."""
-        if not self.normalize_variance:
-            return self._separate_with_auxiliary(mixture)
-        deviation = standard_deviation(mixture)  # [B, 1]
-        estimates = ()  # type: tuple[Tensor, ...]
-        for each in self._separate_with_auxiliary(mixture / deviation):
-            estimates = (*estimates, each * deviation.expand_dims(1))
-        return estimates
-
-    def _separate_with_auxiliary(self, mixture: Tensor) -> tuple[Tensor, ...]:
-        """`with_auxiliary` of mixtures as they are."""
-        features = self.encoder(mixture)  # [B, L, N]
+        features = self.features(mixture)  # [B, L, N]
         outputs = self.separator.with_auxiliary(features)
-        estimates = (self._estimates(features, outputs[0], mixture),)  # type: tuple[Tensor, ...]
+        estimates = (self.estimates(features, outputs[0], mixture),)  # type: tuple[Tensor, ...]
         for i in range(self.n_auxiliary):
             of_sources = self._of_sources(features, outputs[i + 1])
-            estimates = (*estimates, self._decode(self.auxiliary_decoders[i], of_sources, mixture.shape[1]))
+            auxiliary = self._decode(self.auxiliary_decoders[i], of_sources, mixture.shape[1])
+            estimates = (*estimates, self._at_level(auxiliary, mixture))
         return estimates
 
-    def _estimates(self, features: Tensor, output: Tensor, mixture: Tensor) -> Tensor:
-        """Makes estimates, [B, C, T], that add up to the mixture, [B, T], with `mixture_consistency`."""
-        estimates = self.reconstruct(features, output, mixture.shape[1])
+    def features(self, mixture: Tensor) -> Tensor:
+        """Makes features, [B, L, N], of mixtures, [B, T], with `normalize_variance` at one level."""
+        return self.encoder(mixture / standard_deviation(mixture) if self.normalize_variance else mixture)
+
+    def estimates(self, features: Tensor, output: Tensor, mixture: Tensor) -> Tensor:
+        """Makes estimates, [B, C, T], of features, what the separator gives of them, [B, C, L, N], and the mixtures.
+
+        With `mixture_consistency` they add up to the mixture.
+        """
+        estimates = self._at_level(self.reconstruct(features, output, mixture.shape[1]), mixture)
         return make_consistent(estimates, mixture.expand_dims(1)) if self.mixture_consistency else estimates
+
+    def _at_level(self, estimates: Tensor, mixture: Tensor) -> Tensor:
+        """With `normalize_variance` brings estimates, [B, C, T], to the level of the mixtures, [B, T]."""
+        return estimates * standard_deviation(mixture).expand_dims(1) if self.normalize_variance else estimates
 
     def reconstruct(self, features: Tensor, output: Tensor, n_samples: int) -> Tensor:
         """Makes estimates, [B, C, T], of features [B, L, N] and what the separator gives, [B, C, L, N]."""

@@ -322,8 +322,8 @@ class BandMasks(nn.Cell):
         masks = y[:, :, 0] * ops.sigmoid(y[:, :, 1])  # [G, B * L, 2, C * W]
         masks = masks.reshape(n_bands, n_batch, n_frames, 2, self.num_spks, width)
         real, imaginary = masks[:, :, :, :1], masks[:, :, :, 1:]
-        real = real - (real.sum(axis=4, keepdims=True) - 1) / self.num_spks
-        imaginary = imaginary - imaginary.sum(axis=4, keepdims=True) / self.num_spks
+        real = real - (real.mean(axis=4, keep_dims=True) - 1 / self.num_spks)
+        imaginary = imaginary - imaginary.mean(axis=4, keep_dims=True)
         masks = ops.concat((real, imaginary), axis=3).transpose(1, 4, 2, 3, 0, 5)  # [B, C, L, 2, G, W]
         return masks.reshape(n_batch, self.num_spks, n_frames, 2, n_bands * width)
 

@@ -87,7 +87,7 @@ class BlockByBlock:
     that are alike, and MindSpore's kernels, which keep their scratch memory, are there once.
 
     Args:
-        model: has `encoder`, `reconstruct`, and a separator with `before_blocks`, `blocks` and `after_blocks`; block i
+        model: has `features`, `estimates`, and a separator with `before_blocks`, `blocks` and `after_blocks`; block i
             is of kind i % `block_period` if it has that, else all are of one.
         loss_fn: estimates, sources, lengths -> what is differentiated, the loss.
         parameters: of the model, to be trained.
@@ -107,11 +107,11 @@ class BlockByBlock:
         self.blocks = [(shared[number % period], number // period) for number in range(len(blocks))]
 
         def before_blocks(mixture: Tensor) -> tuple[Tensor, Tensor]:
-            features = model.encoder(mixture)
+            features = model.features(mixture)
             return features, separator.before_blocks(features)
 
-        def after_blocks(features: Tensor, x: Tensor, n_samples: int) -> Tensor:
-            return model.reconstruct(features, separator.after_blocks(x, features.shape[1]), n_samples)
+        def after_blocks(features: Tensor, x: Tensor, mixture: Tensor) -> Tensor:
+            return model.estimates(features, separator.after_blocks(x, features.shape[1]), mixture)
 
         before = wrap(before_blocks)
         self.forward_before = ms.jit(before)
@@ -125,7 +125,7 @@ class BlockByBlock:
         for shared, number in self.blocks:
             kept.append(x)
             x = shared.forward(number, x)
-        loss, d_features, d_x, found = self.backward_after(features, x, sources, lengths)
+        loss, d_features, d_x, found = self.backward_after(features, x, mixture, sources, lengths)
         gradients: dict[str, Tensor] = {}
         for shared, number in reversed(self.blocks):
             d_x, of_block = shared.backward(number, kept.pop(), d_x)
@@ -139,17 +139,19 @@ def _backward_after(after_blocks: Callable, loss_fn: LossFn, parameters: Paramet
     """Compiles what follows the blocks, there and back.
 
     Returns:
-        features, x, sources, lengths -> loss, the gradients of features and x, and those of the parameters.
+        features, x, mixture, sources, lengths -> loss, the gradients of features and x, and those of the parameters.
     """
 
-    def loss_after(features: Tensor, x: Tensor, sources: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        return loss_fn(after_blocks(features, x, sources.shape[2]), sources, lengths)
+    def loss_after(
+        features: Tensor, x: Tensor, mixture: Tensor, sources: Tensor, lengths: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return loss_fn(after_blocks(features, x, mixture), sources, lengths)
 
     grad_after = ms.value_and_grad(loss_after, (0, 1), parameters, has_aux=True)
 
     @ms.jit
-    def backward_after(features: Tensor, x: Tensor, sources: Tensor, lengths: Tensor) -> tuple:
-        (_, loss), ((d_features, d_x), found) = grad_after(features, x, sources, lengths)
+    def backward_after(features: Tensor, x: Tensor, mixture: Tensor, sources: Tensor, lengths: Tensor) -> tuple:
+        (_, loss), ((d_features, d_x), found) = grad_after(features, x, mixture, sources, lengths)
         return loss, d_features, d_x, found
 
     return backward_after
