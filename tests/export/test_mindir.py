@@ -131,7 +131,7 @@ ENCODERS = {
 @pytest.mark.needs("--all", "onnx", "onnxruntime")
 @pytest.mark.parametrize("separator", NEWER)
 def test_newer_separators(tmp_path, separator):
-    """Exported for all three targets (TIGER: the host) and proved; an Ascend gets recurrent operators for LSTMs alone."""
+    """Exported for all three targets (TIGER: the host) and proved; an Ascend gets recurrent operators for LSTMs."""
     targets = ("host",) if separator == "tiger" else ("host", "ascend", "onnx")
     options = " ".join(f"separator_conf.{option}" for option in NEWER[separator].split())
     encoder = ENCODERS.get(separator, "conv")
