@@ -195,6 +195,8 @@ run_command python {HERE}/cluster_work.py {work.folder}
             words = [shutil.which("bash"), "-c", script]
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, [])
             os.execve(words[0], words, self.work.environment)
 
     def press_ctrl_c(self):
@@ -229,7 +231,8 @@ WHOLE = [False, pytest.param(True, marks=pytest.mark.needs("--all"))]  # run.sh 
 
 
 @needs_slurm
-@pytest.mark.parametrize("whole", WHOLE)
+@pytest.mark.needs("--all")
+@pytest.mark.parametrize("whole", [False, True])
 def test_ctrl_c_ends_the_jobs_of_run_sh(recipe, work, wait_for, whole):
     (work.folder / "wait").touch()
     recipe.start("all --ntasks=1\n", whole=whole)
