@@ -67,24 +67,24 @@ def loss_of(tasnet):
 BASE = {"rnn_layers": 2}
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"bottleneck_size": 5},
-        {"hidden_size": 4},
-        {"chunk_size": 8},
-        {"hop_size": 2},
-        {"n_blocks": 2},
-        {"rnn_type": "GRU"},
-        {"rnn_type": "RNN"},
-        {"norm": "cLN"},
-        {"norm": "cgLN"},
-        {"norm": "LN"},
-        {"bidirectional": False},
-        {"rnn_layers": 1},
-    ],
-    ids=str,
-)
+OPTIONS = [
+    {"bottleneck_size": 5},
+    {"hidden_size": 4},
+    {"chunk_size": 8},
+    {"hop_size": 2},
+    {"n_blocks": 2},
+    {"rnn_type": "GRU"},
+    {"rnn_type": "RNN"},
+    {"norm": "cLN"},
+    {"norm": "cgLN"},
+    {"norm": "LN"},
+    {"bidirectional": False},
+    {"rnn_layers": 1},
+]
+SHOWN = ({"hop_size": 2}, {"n_blocks": 2}, {"rnn_type": "GRU"}, {"norm": "cLN"}, {"bidirectional": False})
+
+
+@pytest.mark.parametrize("change", few(OPTIONS, *SHOWN), ids=str)
 def test_each_option_changes_the_network(change):
     (base, before), (other, after) = logits(**BASE), logits(**{**BASE, **change})
     assert n_parameters(base) != n_parameters(other) or np.abs(before - after).max() > 1e-3
@@ -118,7 +118,7 @@ def test_sources_and_masks(num_spks, mask_activation):
     ("rnn_type", "chunk_size", "hop_size"),
     few(
         [("LSTM", 6, None), ("GRU", 7, 3), ("RNN", 7, 7), ("GRU", 6, None), ("LSTM", 6, 1)],
-        *(("LSTM", 6, None), ("GRU", 7, 3)),
+        *[("GRU", 7, 3)],
     ),
 )
 def test_any_length_batch_chunk_and_hop(rnn_type, chunk_size, hop_size):
@@ -141,7 +141,10 @@ def test_a_minute(rnn_type):
     assert np.isfinite(estimates).all()
 
 
-@pytest.mark.parametrize(("rnn_type", "norm"), [("LSTM", "gLN"), ("GRU", "cLN"), ("RNN", "cgLN"), ("LSTM", "LN")])
+@pytest.mark.parametrize(
+    ("rnn_type", "norm"),
+    few([("LSTM", "gLN"), ("GRU", "cLN"), ("RNN", "cgLN"), ("LSTM", "LN")], ("LSTM", "gLN"), ("GRU", "cLN")),
+)
 def test_every_parameter_has_a_gradient_and_moves(rnn_type, norm):
     tasnet = model(rnn_type=rnn_type, norm=norm, rnn_layers=2, n_blocks=2)
     optimizer = nn.Adam(tasnet.trainable_params(), 1e-3)
