@@ -31,6 +31,22 @@ def expdir(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def models():
+    """A model is loaded and compiled once, for as many commands as use it."""
+    real, loaded = Separator.from_expdir, {}
+
+    def from_expdir(folder, model_path=None, **options):
+        key = (str(folder), str(model_path), *options.items())
+        if key not in loaded:
+            loaded[key] = real(folder, model_path, **options)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Separator, "from_expdir", from_expdir)
+        yield
+
+
 def _refused(capsys, *arguments):
     """Runs a command that must end with status 2; gives its one line."""
     with pytest.raises(SystemExit) as status:

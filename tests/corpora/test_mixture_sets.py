@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
+from thorough import UNDER_ALL
 
 from mindaudio_ext import log
 from mindaudio_ext.corpora.librispeech import find_utterances
@@ -186,6 +187,7 @@ def test_impossible_parameters_are_refused(corpus, tmp_path, parameters):
         make_mixtures(find_utterances(corpus, ["all"]), tmp_path / "data", parameters)
 
 
+@UNDER_ALL
 def test_killed_and_run_again_is_the_same_as_not_killed(corpus, tmp_path):
     command = [sys.executable, "-m", "mindaudio_ext.bin.make_mixtures", "--librispeech", str(corpus), "--set", "train"]
     command += ["--n_mixtures", "150", "--nj", "2", "--data"]

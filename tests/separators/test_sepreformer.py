@@ -8,6 +8,7 @@ import pytest
 from golden import check_lengths, check_option_has_effect, check_whole_utterances, tasnet
 from mindspore import Tensor, ops
 from newer_golden import NewerGolden, marked
+from thorough import UNDER_ALL
 
 from mindaudio_ext.config import load_config
 from mindaudio_ext.errors import InputError
@@ -207,6 +208,7 @@ def test_lengths():
     check_lengths(make(5, **TINY), 16)
 
 
+@UNDER_ALL
 def test_whole_utterances():
     check_whole_utterances(make(**TINY), 16)
 
