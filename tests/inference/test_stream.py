@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import soundfile
+from thorough import UNDER_ALL
 from tiny_experiment import RATE, make_experiment, write_wav
 
 from mindaudio_ext.bin.separate import main
@@ -24,8 +25,10 @@ def streamed(separator, mixture, n_samples):
 @pytest.mark.parametrize(
     "options",
     [
-        "separator_conf.norm=cgLN",
-        "separator_conf.norm=cLN separator_conf.hop_size=4 stride=5 mask_activation=softmax",
+        pytest.param("separator_conf.norm=cgLN", marks=UNDER_ALL),
+        pytest.param(
+            "separator_conf.norm=cLN separator_conf.hop_size=4 stride=5 mask_activation=softmax", marks=UNDER_ALL
+        ),
         "separator_conf.norm=LN separator_conf.hop_size=10 stride=16 separator_conf.rnn_layers=2",
         "separator_conf.norm=cLN separator_conf.hop_size=3 mixture_consistency=true",
     ],

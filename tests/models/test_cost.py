@@ -2,6 +2,7 @@
 
 import mindspore as ms
 import pytest
+from thorough import UNDER_ALL, few
 
 from mindaudio_ext.config import make_config
 from mindaudio_ext.models.cost import count_multiply_adds
@@ -131,7 +132,10 @@ def test_mode_is_left_as_it_was():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("bottleneck_size", "kernel_size", "chunk_size", "millions", "giga"),
-    [(64, 2, 250, 2.61, 41.6), (128, 2, 250, 3.65, 58.3), (64, 16, 100, 2.61, 5.3), (128, 16, 100, 3.65, 7.4)],
+    few(
+        [(64, 2, 250, 2.61, 41.6), (128, 2, 250, 3.65, 58.3), (64, 16, 100, 2.61, 5.3), (128, 16, 100, 3.65, 7.4)],
+        *((64, 16, 100, 2.61, 5.3), (128, 16, 100, 3.65, 7.4)),
+    ),
 )
 def test_published_sizes(bottleneck_size, kernel_size, chunk_size, millions, giga):
     """Known: 41, 58, 5.2 and 7.2 G; about 2 % more are of the frames that only fill up chunks."""
@@ -141,7 +145,7 @@ def test_published_sizes(bottleneck_size, kernel_size, chunk_size, millions, gig
     assert count_multiply_adds(model, 32000) / 4e9 == pytest.approx(giga, abs=0.05)
 
 
-@pytest.mark.slow
+@UNDER_ALL
 def test_published_size_of_tfgridnet():
     """Known: 8.2 M parameters and 72 G a second, of ESPnet's TFGridNetV2."""
     values = {**SPECTRA, "n_filters": 130, "kernel_size": 128, "mask_activation": "mapping", "normalize_variance": True}

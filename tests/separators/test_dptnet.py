@@ -9,6 +9,7 @@ from golden import (
     check_whole_utterances,
     tasnet,
 )
+from thorough import few
 
 from mindaudio_ext.errors import InputError
 
@@ -47,7 +48,9 @@ def test_golden():
     golden.check_five_adam_steps()
 
 
-@pytest.mark.parametrize("options", [{}, {"bidirectional": False, "norm": "cLN"}, {"n_filters": 10}])
+@pytest.mark.parametrize(
+    "options", few([{}, {"bidirectional": False, "norm": "cLN"}, {"n_filters": 10}], {"n_filters": 10})
+)
 def test_every_parameter_moves(options):
     check_every_parameter_moves(make(**options))
 

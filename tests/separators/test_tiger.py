@@ -5,6 +5,7 @@ import pytest
 from golden import check_lengths, check_option_has_effect, check_whole_utterances, tasnet
 from mindspore import Tensor
 from newer_golden import NewerGolden, marked
+from thorough import UNDER_ALL
 
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.separators.tiger import band_groups
@@ -122,6 +123,7 @@ def test_lengths():
     check_lengths(make(**AT_8_KHZ), 320)
 
 
+@UNDER_ALL
 def test_whole_utterances():
     check_whole_utterances(make(**AT_8_KHZ), 320)
 

@@ -178,12 +178,12 @@ TRANSFORMER = (
     "separator",
     [
         f"dprnn {SIZES} separator_conf.bottleneck_size=6 separator_conf.rnn_layers=2 separator_conf.dropout=0.2",
-        f"dptnet {SIZES} separator_conf.dropout=0.2",
         "tcn separator_conf.bottleneck_size=6 separator_conf.hidden_size=5 separator_conf.skip_size=4 "
         "separator_conf.n_blocks=2 separator_conf.n_repeats=2 mixture_consistency=true normalize_variance=true",
         *(
             pytest.param(options, marks=pytest.mark.needs("--all"))  # their blocks are put together as the others' are
             for options in (
+                f"dptnet {SIZES} separator_conf.dropout=0.2",
                 f"skim {SIZES} separator_conf.dropout=0.2",
                 f"sepformer separator_conf.bottleneck_size=8 {TRANSFORMER}",
                 f"resepformer separator_conf.n_blocks=3 {TRANSFORMER}",
