@@ -3,7 +3,7 @@
 A command is called in this process, by its `main`, with right arguments of which one is hostile: in place of each
 file and folder what is of its kind and wrong (`hostile_world.py`), and in place of each option's value texts and
 numbers that are none. Where a model would run, a stand-in does. The scripts run with a stand-in Python, as in
-`test_shell.py`. Every third call is made; all of them under `tools/test.sh --all`.
+`test_shell.py`. Every third call is made, but no fewer than 40; all of them under `tools/test.sh --all`.
 """
 
 import argparse
@@ -305,6 +305,11 @@ def faults(world, status, errors, *, moved_to=None, several=False):
     return found + [f"changed {path!r}" for path in world.changes(moved_to=moved_to)]
 
 
+def some_of(calls, share):
+    """One of `share` calls, but no fewer than ENOUGH."""
+    return calls[:: max(1, min(share, len(calls) // ENOUGH))]
+
+
 @pytest.fixture
 def share(request):
     """The step from a call to the next that is made: SHARE, or 1 when all tests are wanted."""
@@ -320,7 +325,7 @@ def test_command(name, world, stand_ins, share, monkeypatch, capfd):
     assert len(calls) >= ENOUGH
     moved_to = ".backup" if name == "fix_data_dir" else None
     wrong = []
-    for argv in calls[::share]:
+    for argv in some_of(calls, share):
         os.chdir(world.folder)
         capfd.readouterr()
         status = call(main, argv, monkeypatch)
@@ -357,7 +362,7 @@ def test_script(name, world, root, share):
     script = root / name.replace("setup.sh", "real_setup.sh")
     environment = os.environ | {"STUB_LOG": str(root / "log"), "PYTHON": str(root / "bin/python"), "PYTHON37": "none"}
     wrong = []
-    for argv in calls[::share]:
+    for argv in some_of(calls, share):
         ended = subprocess.run(
             ["bash", script, *map(os.fsencode, argv)],
             cwd=world.folder,
