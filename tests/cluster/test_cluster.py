@@ -4,7 +4,6 @@ import contextlib
 import os
 import pty
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -194,7 +193,7 @@ run_command python {HERE}/cluster_work.py {work.folder}
             script = f". {ROOT}/tools/common.sh; current_stage=0; run_stage bash {self.work.folder}/data.sh; true"
             words = [shutil.which("bash"), "-c", script]
         self.pid, self.terminal = pty.fork()
-        if self.pid == 0:
+        if self.pid == 0:  # as a terminal starts it, whatever this process ignores: no shell takes that back
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             os.execve(words[0], words, self.work.environment)
@@ -203,16 +202,11 @@ run_command python {HERE}/cluster_work.py {work.folder}
         """The terminal makes a SIGINT of it, for all processes in its foreground."""
         os.write(self.terminal, b"\x03")
 
-    def wait(self, *, impatient=False):
-        """Returns the exit status and the last line on the terminal; an impatient user presses Ctrl-C again."""
+    def wait(self):
+        """Returns the exit status and the last line on the terminal."""
         shown = b""
         with contextlib.suppress(OSError):  # nobody has the other end any more
-            while True:
-                if impatient and not select.select([self.terminal], [], [], 10)[0]:
-                    self.press_ctrl_c()
-                    continue
-                if not (more := os.read(self.terminal, 4096)):
-                    break
+            while more := os.read(self.terminal, 4096):
                 shown += more
         os.close(self.terminal)
         _, status = os.waitpid(self.pid, 0)
@@ -230,15 +224,25 @@ def recipe(work):
 WHOLE = [False, pytest.param(True, marks=pytest.mark.needs("--all"))]  # run.sh imports MindSpore first
 
 
+@pytest.fixture
+def in_the_background():
+    """As of a script's `pytest ... &`, and after a command has run here: SIGINT is ignored and blocked, for children too."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    signal.signal(signal.SIGINT, handler)
+
+
 @needs_slurm
-@pytest.mark.needs("--all")
-@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("whole", WHOLE)
+@pytest.mark.usefixtures("in_the_background")
 def test_ctrl_c_ends_the_jobs_of_run_sh(recipe, work, wait_for, whole):
     (work.folder / "wait").touch()
     recipe.start("all --ntasks=1\n", whole=whole)
     wait_for(lambda: sum(work.calls().values()) == 3, "three tasks that have begun")
     recipe.press_ctrl_c()
-    assert recipe.wait(impatient=True)[0] == 128 + signal.SIGINT
+    assert recipe.wait()[0] == 128 + signal.SIGINT
     wait_for(lambda: work.queued() == "", "an empty queue")
     assert work.calls() == Counter((0, 1, 2))
 
