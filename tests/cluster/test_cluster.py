@@ -226,7 +226,7 @@ WHOLE = [False, pytest.param(True, marks=pytest.mark.needs("--all"))]  # run.sh 
 
 @pytest.fixture
 def in_the_background():
-    """As of a script's `pytest ... &`, and after a command has run here: SIGINT is ignored and blocked, for children too."""
+    """As of `pytest ... &`, and after a command has run here: SIGINT is ignored and blocked, in children too."""
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     yield
