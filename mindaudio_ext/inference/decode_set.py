@@ -56,17 +56,24 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class JournalEntry:
-    """One mixture that is separated. `crc32` is that of its float32 samples, `peak_memory` the process's, in bytes."""
+    """One mixture that is separated.
+
+    `crc32` is that of its float32 samples, `peak_memory` the process's, in bytes, `seconds` what separating it took.
+    """
 
     key: str
     num_samples: int
     crc32: int
     peak_memory: int = 0
+    seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class DecodingCost:
-    """What decoding a set came to: mixtures in the set and those made now, seconds of speech and of time, bytes."""
+    """What decoding a set came to: mixtures in the set and those made now, seconds of speech and of work, bytes.
+
+    The work is that of all processes, added up: what waits in a cluster's queue does not work.
+    """
 
     num_utts: int
     num_made: int
@@ -76,12 +83,12 @@ class DecodingCost:
 
     @property
     def summary(self) -> str:
-        """A line for the log: RTF is the time by the clock, loading included, over the length of the speech."""
+        """A line for the log: RTF is the work, without loading the model, over the length of the speech."""
         if not self.num_made:
             return f"{self.num_utts} mixtures (were there)"
         return (
             f"{self.num_made} of {self.num_utts} mixtures separated, {self.audio_seconds:.0f} s of speech in "
-            f"{self.seconds:.0f} s, RTF {self.seconds / self.audio_seconds:.3f}, "
+            f"{self.seconds:.0f} s, RTF {self.seconds / self.audio_seconds:.3f} and "
             f"peak memory {self.peak_memory / 1e6:.0f} MB a process"
         )
 
@@ -116,7 +123,6 @@ def decode_set(
         InputError: no model, no data directory, or a signal that cannot be separated, named by key and file; or the
             folder is there and was not made by decoding.
     """
-    started = time.monotonic()
     experiment = Experiment(Path(expdir))
     config = config or experiment.read_config()
     checkpoint = experiment.find_checkpoint(config, model_path)
@@ -137,7 +143,7 @@ def decode_set(
         _log(out, f"{len(todo)} of {len(jobs)} mixtures of {data.path} to separate with {checkpoint} ({model.digest})")
         made |= _separate_all(out, todo, made, processes)
     _write_lists(out, jobs)
-    cost = _cost_of(jobs, todo, made, time.monotonic() - started)
+    cost = _cost_of(jobs, todo, made)
     if todo:
         _log(out, cost.summary)
     return cost
@@ -170,8 +176,9 @@ def _separate_all(
 
 def _separate(job: Job) -> JournalEntry:
     """Makes the wavs of one mixture."""
-    mixture = job.entry.read_input(job.sample_rate)
     separator, name = _load(job.model), f"{job.entry.path / 'wav.scp'}: {job.entry.key}"
+    started = time.monotonic()
+    mixture = job.entry.read_input(job.sample_rate)
     if job.rttm is None:
         estimates = separator(mixture, name=name)  # [C, T]
     else:
@@ -180,7 +187,8 @@ def _separate(job: Job) -> JournalEntry:
     for path, estimate in zip(job.wavs, estimates):
         write_wav(path, estimate, job.sample_rate)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return JournalEntry(job.entry.key, len(mixture), zlib.crc32(mixture.tobytes()), peak)
+    seconds = time.monotonic() - started
+    return JournalEntry(job.entry.key, len(mixture), zlib.crc32(mixture.tobytes()), peak, seconds)
 
 
 @functools.lru_cache(maxsize=1)
@@ -195,9 +203,10 @@ def _load(model: ModelSource) -> Separator:
     )
 
 
-def _cost_of(jobs: list[Job], todo: list[Job], made: dict[str, JournalEntry], seconds: float) -> DecodingCost:
+def _cost_of(jobs: list[Job], todo: list[Job], made: dict[str, JournalEntry]) -> DecodingCost:
     """Returns what the `todo` of all jobs took."""
     num_samples = sum(job.entry.num_samples for job in todo)
+    seconds = sum(made[job.entry.key].seconds for job in todo)
     peak_memory = max((one.peak_memory for one in made.values()), default=0)
     return DecodingCost(len(jobs), len(todo), num_samples / jobs[0].sample_rate, seconds, peak_memory)
 

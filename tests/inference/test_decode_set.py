@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import kaldiio
 import numpy as np
@@ -136,6 +137,29 @@ def test_a_second_run_makes_nothing_and_changes_nothing(fake):
     files = files_of(fake / "exp")
     assert _decode(fake) == []
     assert files_of(fake / "exp") == files
+
+
+def test_only_the_work_counts_and_not_waiting_in_a_queue(fake, monkeypatch):
+    """Each mixture waits for 1000 s and takes 2 s, in whichever process."""
+    now = [0.0]
+
+    class Slow:
+        def __call__(self, mixture, *, name):
+            now[0] += 2
+            return FAKE(mixture, name=name)
+
+    def queued(function, items, **_):
+        for item in items:
+            now[0] += 1000
+            yield function(item)
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(module, "parallel_map", queued)
+    monkeypatch.setattr(module, "_load", lambda model: Slow())
+    cost = decode_set(fake / "exp", fake / "data" / "test")
+    assert (cost.num_made, cost.audio_seconds, cost.seconds) == (3, 593 / RATE, 6.0)
+    (fake / "exp" / "separated_test" / "wav" / "a_s2.wav").unlink()
+    assert decode_set(fake / "exp", fake / "data" / "test").seconds == 2.0  # of what was made now
 
 
 def test_a_model_for_conversations_tells_who_speaks_when(fake):

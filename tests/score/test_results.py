@@ -86,7 +86,7 @@ def test_results_say_what_was_run(tmp_path):
         "- device: CPU",
         "- training speed: 3.25 s of audio a second and device, on 2, the median of the epochs",
         "- multiply-adds: 41.25 G per second of audio",
-        "- separating `test`: RTF 0.250 (200 s of audio in 50 s), peak memory 700 MB a process, on CPU (x)",
+        "- separating `test`: RTF 0.250 (200 s of audio in 50 s) and peak memory 700 MB a process, on CPU (x)",
         "chunk_size 250",
         "mindaudio-ext 0.1.0",
         "## Test set `test`: 4 scored of 4",
