@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from mindaudio_ext.data.rttm import Turn
 from mindaudio_ext.files import write_text
@@ -24,6 +25,7 @@ ORDER = 5.0  # seconds of a window in which the order of the tracks is looked at
 COLLARS = (0.0, 0.25)  # seconds before and after each start and end of the reference, which are not scored
 CLASSES = (0, 20, 40, 60, 80, 100)  # per cent of the speech that is overlapped
 _FAINT = 0.05  # of a window: with less speech of a reference, it says nothing of the order
+_SOFT = 0.02  # of a reference's largest sample: what is below tells nothing of when it is heard
 SILENCE = 100.0  # dB under the mixture, which stands for digital silence
 
 
@@ -69,6 +71,8 @@ class ConversationScores:
         errors: collar in seconds -> diarization errors; empty when they cannot be computed.
         reference: the turns of the reference.
         hypothesis: of the estimates; None when there are none.
+        speakers: whose each source is in `reference`; empty text for nobody's.
+        tracks: what `hypothesis` calls the estimate of each source; none when there is no `hypothesis`.
     """
 
     key: str
@@ -84,6 +88,8 @@ class ConversationScores:
     errors: Mapping[float, ErrorTimes]
     reference: tuple[Turn, ...]
     hypothesis: tuple[Turn, ...] | None
+    speakers: tuple[str, ...]
+    tracks: tuple[str, ...]
 
     @property
     def overlap_class(self) -> str:
@@ -117,7 +123,8 @@ def score_conversation(
         found: who speaks when as told from the estimates; None when that was not told.
         tracks: the name that `found` gives to each estimate's speaker, in the references' order.
     """
-    heard = _activity(turns, sorted({turn.speaker for turn in turns}), len(mixture), sample_rate)  # [N, T]
+    names = sorted({turn.speaker for turn in turns})
+    heard = _activity(turns, names, len(mixture), sample_rate)  # [N, T]
     count = heard.sum(axis=0)
     windows = _alone(count, round(ALONE * sample_rate))
     leakage = _leakage(windows, mixture, references, estimates)
@@ -143,6 +150,8 @@ def score_conversation(
         else diarization_errors(turns, found, len(mixture) / sample_rate),
         reference=tuple(turns),
         hypothesis=None if found is None else tuple(found),
+        speakers=_speakers_of(references, names, heard),
+        tracks=() if found is None else tuple(tracks),
     )
 
 
@@ -153,6 +162,18 @@ def _activity(turns: Sequence[Turn], names: Sequence[str], n_samples: int, sampl
         if turn.speaker in names:
             heard[names.index(turn.speaker), round(turn.start * sample_rate) : round(turn.end * sample_rate)] = True
     return heard
+
+
+def _speakers_of(references: np.ndarray, names: Sequence[str], heard: np.ndarray) -> tuple[str, ...]:
+    """Tells whose each reference, [C, T], is: that of the speaker who is `heard`, [N, T], when it is loud."""
+    levels = np.abs(references)
+    loud = levels > _SOFT * levels.max(axis=1, keepdims=True)  # [C, T]
+    both = loud.astype(np.float32) @ heard.astype(np.float32).T  # [C, N]
+    alike = both / np.sqrt(np.maximum(1, np.outer(loud.sum(axis=1), heard.sum(axis=1))))
+    found = [""] * len(references)
+    for source, speaker in zip(*linear_sum_assignment(alike, maximize=True)):
+        found[source] = names[speaker] if alike[source, speaker] > 0 else ""
+    return tuple(found)
 
 
 def _alone(count: np.ndarray, size: int) -> list[slice]:

@@ -17,6 +17,25 @@ for (const table of document.querySelectorAll("table")) {
   }));
 }
 
+// A press in a timeline moves the player there; a line shows where the player is.
+function seekIn(timeline, player) {
+  const seconds = Number(timeline.dataset.seconds);
+  const [over, now] = [".over", ".now"].map((name) => timeline.querySelector(name));
+  const lanes = timeline.querySelector(".lanes");
+  lanes.style.cursor = "pointer";
+  lanes.addEventListener("click", (event) => {
+    const box = over.getBoundingClientRect();
+    const part = (event.clientX - box.left) / box.width;
+    if (part >= 0 && part <= 1) player.currentTime = Math.min(part * seconds, player.duration || seconds);
+  });
+  for (const change of ["seeking", "timeupdate"]) {
+    player.addEventListener(change, () => {
+      now.style.visibility = "visible";
+      now.style.left = 100 * player.currentTime / seconds + "%";
+    });
+  }
+}
+
 // An utterance has one player; pressing a signal plays that one, from the same moment on.
 const few = document.querySelectorAll("audio").length <= 60;  // Chromium refuses more than 75 players with sound
 for (const utterance of document.querySelectorAll(".utterance")) {
@@ -42,6 +61,8 @@ for (const utterance of document.querySelectorAll(".utterance")) {
     const part = player.duration ? 100 * player.currentTime / player.duration : 0;
     utterance.querySelectorAll(".cursor").forEach((cursor) => { cursor.style.left = part + "%"; });
   });
+  const timeline = utterance.querySelector(".timeline");
+  if (timeline) seekIn(timeline, player);
   const group = utterance.closest("details");
   if (few || group.open) {
     choose(signals[0]);

@@ -19,13 +19,24 @@ from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.experiment import Experiment
 from mindaudio_ext.files import write_text
 from mindaudio_ext.registry import METRICS
+from mindaudio_ext.score.conversations import ConversationScores
 from mindaudio_ext.score.plots import data_uri, histogram, scatter, spectrogram, waveform
-from mindaudio_ext.score.results import fact_list, format_interval, format_score, format_silent
+from mindaudio_ext.score.results import (
+    conversation_rows,
+    conversation_words,
+    count_rows,
+    fact_list,
+    format_interval,
+    format_score,
+    format_silent,
+)
 from mindaudio_ext.score.score import SetScores, UtteranceScores, UtteranceSignals, matched_signals
 from mindaudio_ext.score.summary import Summary, break_down, si_snri_of, summarise, utterance_means
+from mindaudio_ext.score.timeline import timeline
 
 N_SHOWN = 10  # of the worst, of the best and of others
 LONGEST = 10  # seconds of an utterance that can be heard
+N_CONVERSATIONS, LONGEST_CONVERSATION = 3, 120  # the same of conversations, which are long
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _OTHER_RATE = 16000  # Hz: what sound of another rate is resampled to
 _COMPRESSION = 0.8  # about 23 kbit/s at 8 kHz
@@ -89,6 +100,7 @@ def _section(scores: SetScores, sample_rate: int, nj: int) -> dict[str, Any]:
         "origin": f"{protocol}. Corpus: {scores.corpus}. Checkpoint: {scores.checkpoint}{format_silent(scores)}.",
         "tiles": _tiles(summary),
         "scores": score_rows(summary),
+        "conversations": _conversation_tables(scores),
         "utterances": [],
     }
     if scores.windows:
@@ -148,6 +160,25 @@ def _group_rows(scores: SetScores) -> list[list[Cell]]:
     ]
 
 
+def _conversation_tables(scores: SetScores) -> list[tuple[str, list[str], list[list[Cell]], str]]:
+    """Returns the tables of a set's conversations that RESULTS.md has: title, heads, rows, and what they mean."""
+    if not scores.conversations:
+        return []
+    tables = [("Conversations", conversation_rows(scores), conversation_words())]
+    tables.append(("Speakers heard", count_rows(scores.conversations), ""))
+    return [
+        (title, rows[0], [list(map(_cell, row)) for row in rows[1:]], words) for title, rows, words in tables if rows
+    ]
+
+
+def _cell(text: str) -> Cell:
+    """Returns a cell that sorts by the number with which its text begins, if it does."""
+    try:
+        return Cell(text, float(text.split()[0]))
+    except ValueError:
+        return Cell(text)
+
+
 def _utterance_rows(scores: SetScores) -> list[list[Cell]]:
     rows = []
     for utterance in scores.utterances:
@@ -185,10 +216,11 @@ def _charts(scores: SetScores) -> list[str]:
 def choose_shown(scores: SetScores) -> dict[str, list[UtteranceScores]]:
     """Returns the utterances with the lowest SI-SNRi, lowest first, the highest, highest first, and random others."""
     ranked = [scores.utterances[index] for index in np.argsort(si_snri_of(scores.utterances), kind="stable")]
-    n_worst = min(N_SHOWN, (len(ranked) + 1) // 2)
-    n_best = min(N_SHOWN, len(ranked) - n_worst)
+    n_shown = N_CONVERSATIONS if scores.conversations else N_SHOWN
+    n_worst = min(n_shown, (len(ranked) + 1) // 2)
+    n_best = min(n_shown, len(ranked) - n_worst)
     rest = ranked[n_worst : len(ranked) - n_best]
-    drawn = np.random.default_rng(0).choice(len(rest), min(N_SHOWN, len(rest)), replace=False)
+    drawn = np.random.default_rng(0).choice(len(rest), min(n_shown, len(rest)), replace=False)
     best = ranked[len(ranked) - n_best :][::-1]
     return {"worst": ranked[:n_worst], "best": best, "random": [rest[index] for index in drawn]}
 
@@ -197,18 +229,23 @@ def _shown(scores: SetScores, sample_rate: int, nj: int) -> list[tuple[str, list
     """Returns the groups of utterances that can be heard, those without one left out, each with its title."""
     groups = {name: utterances for name, utterances in choose_shown(scores).items() if utterances}
     signals = {utterance.key: utterance for utterance in scores.signals}
-    chosen = [(utterance, signals[utterance.key]) for group in groups.values() for utterance in group]
+    turns = {one.key: one for one in scores.conversations}
+    shown = [utterance for group in groups.values() for utterance in group]
+    chosen = [(utterance, signals[utterance.key], turns.get(utterance.key)) for utterance in shown]
     draw = partial(_drawn, sample_rate=sample_rate)
     drawn = iter(list(parallel_map(draw, chosen, nj=nj, title=f"report {scores.name}")))
     return [(_GROUPS[name], [next(drawn) for _ in utterances]) for name, utterances in groups.items()]
 
 
-def _drawn(chosen: tuple[UtteranceScores, UtteranceSignals], *, sample_rate: int) -> dict[str, Any]:
-    """Returns an utterance's key, what is said of it, and its signals to hear and see."""
-    scores, utterance = chosen
+def _drawn(
+    chosen: tuple[UtteranceScores, UtteranceSignals, ConversationScores | None], *, sample_rate: int
+) -> dict[str, Any]:
+    """Returns an utterance's key, what is said of it, its signals to hear and see, and of a conversation its turns."""
+    scores, utterance, conversation = chosen
+    longest = LONGEST_CONVERSATION if conversation else LONGEST
     mixture, references, estimates = matched_signals(utterance, sample_rate=sample_rate)
     peak = max(float(np.abs(signals).max()) for signals in (mixture, references, estimates))
-    signal = partial(_signal, sample_rate=sample_rate, peak=peak)
+    signal = partial(_signal, sample_rate=sample_rate, peak=peak, longest=longest)
     signals = [signal(mixture, "mixture", kind="mixture")]
     for source, (estimate, reference) in enumerate(zip(estimates, references), 1):
         gain = scores.improvements("si_snr")[source - 1]
@@ -219,15 +256,16 @@ def _drawn(chosen: tuple[UtteranceScores, UtteranceSignals], *, sample_rate: int
         words.append(f"levels {format_score(scores.level_difference)} dB apart")
     if scores.sexes:
         words.append(scores.sexes.replace(" ", " + "))
-    if len(mixture) > LONGEST * sample_rate:
-        words.append(f"the first {LONGEST} s")
-    return {"key": scores.key, "words": words, "signals": signals}
+    if len(mixture) > longest * sample_rate:
+        words.append(f"the first {longest} s")
+    turns = timeline(conversation, heard=longest) if conversation else None
+    return {"key": scores.key, "words": words, "signals": signals, "timeline": turns}
 
 
 def _signal(
-    samples: np.ndarray, name: str, score: str = "", *, sample_rate: int, peak: float, kind: str = ""
+    samples: np.ndarray, name: str, score: str = "", *, sample_rate: int, peak: float, longest: int, kind: str = ""
 ) -> dict[str, str]:
-    samples = samples[: LONGEST * sample_rate]
+    samples = samples[: longest * sample_rate]
     return {
         "name": name,
         "score": score,

@@ -93,20 +93,32 @@ def conversation_section(scores: SetScores) -> list[str]:
     """Returns what is said of a set's conversations, as Markdown lines with an empty one at the end; none of others."""
     if not scores.conversations:
         return []
-    heads = ["overlap", "recordings", "SI-SNRi", "below 0", "other track", "worst tenth", "silenced", "other order"]
-    rows = [[*heads, "changes a minute", "counted right", *(f"DER, collar {collar:g} s" for collar in COLLARS)]]
-    rows += [_conversation_row(name, *group) for name, group in _by_overlap(scores).items()]
+    counts = count_rows(scores.conversations)
     return [
-        *_table(rows),
+        *_table(conversation_rows(scores)),
         "",
+        conversation_words(),
+        "",
+        *([*_table(counts), ""] if counts else []),
+    ]
+
+
+def conversation_words() -> str:
+    """Says what the columns of `conversation_rows` are."""
+    return (
         "By the share of the speech in which several speak. Other track: by how many dB the loudest track of somebody "
         f"silent is below the mixture, in windows of {ALONE:g} s in which one speaks alone: median, worst tenth, and "
         "the share of the windows in which it is digital silence once tracks are silenced. Other order: windows of "
         f"{ORDER:g} s in which the tracks stand in another order than in the recording as a whole."
-        + ("" if can_diarize() else " DER needs `pip install 'mindaudio-ext[diarization]'`."),
-        "",
-        *_count_table(scores.conversations),
-    ]
+        + ("" if can_diarize() else " DER needs `pip install 'mindaudio-ext[diarization]'`.")
+    )
+
+
+def conversation_rows(scores: SetScores) -> list[list[str]]:
+    """Returns the table of a set's conversations, its heads first: a row for each class of overlap, and all of them."""
+    heads = ["overlap", "recordings", "SI-SNRi", "below 0", "other track", "worst tenth", "silenced", "other order"]
+    heads += ["changes a minute", "counted right", *(f"DER, collar {collar:g} s" for collar in COLLARS)]
+    return [heads, *(_conversation_row(name, *group) for name, group in _by_overlap(scores).items())]
 
 
 def _by_overlap(scores: SetScores) -> dict[str, tuple[list[ConversationScores], list[float]]]:
@@ -140,8 +152,8 @@ def _conversation_row(name: str, ones: list[ConversationScores], si_snri: list[f
     return row
 
 
-def _count_table(ones: Sequence[ConversationScores]) -> list[str]:
-    """Returns how many people were heard of how many there are, with an empty line; nothing where that was not told."""
+def count_rows(ones: Sequence[ConversationScores]) -> list[list[str]]:
+    """Returns how many people were heard of how many there are, the heads first; nothing where that was not told."""
     pairs = [(one.n_speakers, one.n_counted) for one in ones if one.n_counted is not None]
     if not pairs:
         return []
@@ -149,7 +161,7 @@ def _count_table(ones: Sequence[ConversationScores]) -> list[str]:
     rows = [["speakers", *(f"heard {counted}" for counted in heard)]]
     for number in sorted({number for number, _ in pairs}):
         rows.append([str(number), *(str(pairs.count((number, counted))) for counted in heard)])
-    return [*_table(rows), ""]
+    return rows
 
 
 def format_silent(scores: SetScores) -> str:
@@ -317,7 +329,7 @@ def _decoding_facts(experiment: Experiment, sets: Sequence[str]) -> list[tuple[s
             multiply_adds = float(noted["multiply_adds_per_second"])
             audio, seconds = float(noted["audio_seconds"]), float(noted["seconds"])
             took = (
-                f"RTF {seconds / audio:.3f} ({audio:.0f} s of audio in {seconds:.0f} s), peak memory "
+                f"RTF {seconds / audio:.3f} ({audio:.0f} s of audio in {seconds:.0f} s) and peak memory "
                 f"{noted['peak_memory'] / 1e6:.0f} MB a process, on {noted['device']}"
             )
             if noted.get("shifts", 1) > 1:

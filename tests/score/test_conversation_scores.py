@@ -82,6 +82,14 @@ def test_silence_says_nothing_of_the_order():
     assert scores_of(turns=[]).leakage == ()
 
 
+def test_whose_each_source_is():
+    assert scores_of().speakers == ("a", "b")
+    within = [Turn(0, 12, "b"), Turn(5, 8, "a")]  # who speaks only while the other does
+    assert scores_of(turns=within).speakers == ("a", "b")
+    assert scores_of(turns=[Turn(1, 4, "b")]).speakers == ("", "b")
+    assert scores_of(turns=[]).speakers == ("", "")
+
+
 def test_error_times_add_up():
     total = ErrorTimes(10, 1, 0, 1) + ErrorTimes(10, 0, 2, 0)
     assert total == ErrorTimes(20, 1, 2, 1)

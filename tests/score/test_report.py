@@ -1,5 +1,6 @@
 """report.html: what is in it, and, in a browser, that it opens, plays and sorts."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -8,9 +9,13 @@ import pytest
 import soundfile
 from browser import browse
 
+import mindaudio_ext.score.report as report_module
 from mindaudio_ext.config import load_config
+from mindaudio_ext.data.rttm import Turn
+from mindaudio_ext.score.conversations import score_conversation
 from mindaudio_ext.score.plots import histogram, scatter, spectrogram, waveform
 from mindaudio_ext.score.report import Cell, choose_shown, render, score_rows, write_report
+from mindaudio_ext.score.results import conversation_section
 from mindaudio_ext.score.score import SetScores, Signal, UtteranceScores, UtteranceSignals
 from mindaudio_ext.score.summary import summarise
 
@@ -45,6 +50,70 @@ def report(tmp_path_factory):
     scores = scores_of([5.0 * (index % 7) for index in range(N_UTTS)], signals)
     write_report(folder, load_config(BASE, None), [scores], command_line="./run.sh --nj 2")
     return folder / "report.html"
+
+
+TURNS = [Turn(0, 4, "ann<"), Turn(3, 11, "bob"), Turn(12, 13, "ann<")]
+FOUND = [Turn(0, 4.1, "s2"), Turn(2.9, 11, "s1")]  # the references are bob and ann, the estimates ann and bob
+
+
+@pytest.fixture(scope="module")
+def conversations(tmp_path_factory):
+    """The report of two recordings of 13 s, of which 12 s can be heard, alike but in their SI-SNRi; and its scores."""
+    folder = tmp_path_factory.mktemp("conversations")
+    rng = np.random.default_rng(0)
+    sources = np.zeros((2, 13 * RATE), np.float32)
+    for turn in TURNS:
+        span = slice(round(turn.start * RATE), round(turn.end * RATE))
+        sources[int(turn.speaker == "ann<"), span] = 0.1 * rng.standard_normal(span.stop - span.start)
+    paths = [folder / f"{name}.wav" for name in ("mix", "s1", "s2")]
+    for path, samples in zip(paths, (sources.sum(0), *sources)):
+        soundfile.write(path, samples, RATE, subtype="PCM_16")
+    mix, *both = (Signal(str(path), path.name) for path in paths)
+    scores = scores_of([1.0, 2.0])
+    signals = tuple(UtteranceSignals(one.key, mix, tuple(both), tuple(both[::-1]), None) for one in scores.utterances)
+    turns = tuple(
+        score_conversation(
+            one.key, mixture=sources.sum(0), references=sources, estimates=sources, sample_rate=RATE, turns=TURNS,
+            found=FOUND, tracks=("s1", "s2"),
+        )
+        for one in scores.utterances
+    )  # fmt: skip
+    scores = dataclasses.replace(scores, signals=signals, conversations=turns)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_module, "LONGEST_CONVERSATION", 12)
+        write_report(folder, load_config(BASE, None), [scores], command_line="./run.sh")
+    return folder / "report.html", scores
+
+
+def test_a_conversation_has_a_timeline_in_which_matched_speakers_have_one_colour(conversations):
+    text = conversations[0].read_text()
+    figures = re.findall(r"<figure class=\"timeline\".*?</figure>", text, re.DOTALL)
+    assert len(figures) == 2
+    lanes = re.findall(r'<span>([\w ]+)</span><span class="lane (speaker-\d)">(.*?)</span>', figures[0])
+    bars = {name: (colour, re.findall(r'x="([\d.]+)" width="([\d.]+)"', picture)) for name, colour, picture in lanes}
+    assert bars == {
+        "reference 1": ("speaker-1", [("3.000", "8.000")]),
+        "estimate 1": ("speaker-1", [("2.900", "8.100")]),
+        "reference 2": ("speaker-2", [("0.000", "4.000"), ("12.000", "1.000")]),
+        "estimate 2": ("speaker-2", [("0.000", "4.100")]),
+    }
+    assert [name for name, _, _ in lanes] == list(bars)
+    assert 'viewBox="0 0 13.000 1"' in lanes[0][2]
+    assert 'class="unheard" style="left:92.308%"' in figures[0]
+    assert "<style>" in text
+    assert all(f".{colour} {{" in text for colour, _ in bars.values())
+
+
+def test_the_tables_of_conversations_are_those_of_the_results(conversations):
+    path, scores = conversations
+    tables = re.findall(r"<h3>(Conversations|Speakers heard)</h3>.*?<tbody>(.*?)</tbody>", path.read_text(), re.DOTALL)
+    shown = [
+        [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", body)] for _, body in tables
+    ]
+    section = conversation_section(scores)
+    written = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section if line.startswith("|")]
+    assert shown == [written[2:4], written[6:]]
+    assert shown[1] == [["2", "2"]]  # two recordings of two, and two were heard
 
 
 def test_shown_are_the_extremes_and_others():
@@ -98,7 +167,7 @@ def test_sar_has_no_gain():
 
 
 def test_cells_sort_by_their_numbers():
-    section = {"name": "", "count": "", "origin": "", "tiles": [], "utterances": []}
+    section = {"name": "", "count": "", "origin": "", "tiles": [], "conversations": [], "utterances": []}
     text = render(title="", facts=[], sets=[section | {"scores": [[Cell("a<"), Cell("1.50", 1.5)]]}])
     assert "<td>a&lt;</td>" in text
     assert '<td data-value="1.5">1.50</td>' in text
@@ -151,4 +220,26 @@ def test_in_a_browser(report, tmp_path):
 
         page.open(report, width=390)
         assert page.ask("document.documentElement.scrollWidth") == 390
+        assert page.errors == []
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_press_in_the_timeline_moves_the_player_there(conversations, tmp_path, width):
+    with browse(tmp_path) as page:
+        page.open(conversations[0], width=width)
+        page.wait("document.querySelector('audio').duration > 0")
+        assert page.ask("document.querySelector('audio').duration") == pytest.approx(12, abs=0.2)
+        box = "document.querySelector('.lanes .lane').getBoundingClientRect()"
+        for second, moved in ((6.5, 6.5), (12.9, 12)):  # beyond what can be heard: to its end
+            page.ask(
+                f"document.querySelector('.lanes .lane').dispatchEvent(new MouseEvent('click', {{bubbles: true, "
+                f"clientX: {box}.left + {box}.width * {second} / 13}}))"
+            )
+            assert page.ask("document.querySelector('audio').currentTime") == pytest.approx(moved, abs=0.2)
+            page.wait(f"Math.abs(parseFloat(document.querySelector('.now').style.left) - {moved / 0.13}) < 1")
+        assert page.ask("document.querySelector('audio').paused")
+        widths = page.ask("[...document.querySelectorAll('.lane')].slice(0, 4).map((one) => one.clientWidth)")
+        assert min(widths) > 200
+        assert page.ask("document.documentElement.scrollWidth <= innerWidth")
         assert page.errors == []
