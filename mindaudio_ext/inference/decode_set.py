@@ -15,7 +15,7 @@ from mindaudio_ext.config import Config, decoded_values
 from mindaudio_ext.data.audio import is_whole_wav, write_wav
 from mindaudio_ext.data.kaldi_dir import Entry, read_data_dir
 from mindaudio_ext.data.parallel import parallel_map, worker_number
-from mindaudio_ext.data.rttm import write_rttm
+from mindaudio_ext.data.rttm import RTTM, write_rttm
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.experiment import Experiment, SeparatedSet
 from mindaudio_ext.files import sha256_of, write_text
@@ -51,6 +51,7 @@ class Job:
     wavs: tuple[Path, ...]
     model: ModelSource
     sample_rate: int
+    is_recording: bool  # what is long goes in chunks
     rttm: Path | None  # its turns, of a model for conversations
 
 
@@ -105,8 +106,9 @@ def decode_set(
 ) -> DecodingCost:
     """Separates every mixture of a data directory, whole, into `expdir/separated_<set>`.
 
-    A model for conversations separates as mindaudio-separate does, what is long in chunks, and `rttm` tells who speaks
-    when; its tracks keep what it leaves in them while their speaker is silent.
+    Conversations, which an RTTM file in the data directory tells, and all that a model for them gets are separated as
+    mindaudio-separate does, what is long in chunks. Such a model also tells who speaks when, `rttm`; its tracks keep
+    what it leaves in them while their speaker is silent.
     What the same model made of the same mixture is kept. While anything is still to be made there is no `spkN.scp`, so
     nobody scores a mixture of two models or of two states of the data.
 
@@ -179,10 +181,11 @@ def _separate(job: Job) -> JournalEntry:
     separator, name = _load(job.model), f"{job.entry.path / 'wav.scp'}: {job.entry.key}"
     started = time.monotonic()
     mixture = job.entry.read_input(job.sample_rate)
-    if job.rttm is None:
-        estimates = separator(mixture, name=name)  # [C, T]
+    if job.is_recording:
+        estimates = separator.separate(mixture, job.sample_rate, name=name)  # [C, T]
     else:
-        estimates = separator.separate(mixture, job.sample_rate, name=name)
+        estimates = separator(mixture, name=name)
+    if job.rttm is not None:
         write_rttm(job.rttm, {job.entry.key: speech_of(estimates, job.sample_rate).as_rttm()})
     for path, estimate in zip(job.wavs, estimates):
         write_wav(path, estimate, job.sample_rate)
@@ -232,7 +235,8 @@ def _digest(config: Config, checkpoint: Path) -> str:
 def _job(out: SeparatedSet, entry: Entry, model: ModelSource, config: Config) -> Job:
     wavs = tuple(out.wavs / f"{file_name(entry.key)}_s{source}.wav" for source in range(1, config.num_spks + 1))
     rttm = out.wavs / f"{file_name(entry.key)}.rttm" if config.conversations else None
-    return Job(entry, wavs, model, config.sample_rate, rttm)
+    is_recording = config.conversations or (entry.path / RTTM).is_file()
+    return Job(entry, wavs, model, config.sample_rate, is_recording, rttm)
 
 
 def _kept(out: SeparatedSet, jobs: list[Job]) -> dict[str, JournalEntry]:

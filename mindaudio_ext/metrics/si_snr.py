@@ -7,6 +7,7 @@ from mindaudio_ext.metrics._metric import Metric
 from mindaudio_ext.registry import METRICS
 
 BOUND_DB = 100.0  # beyond 16-bit sound; keeps the mean finite when an estimate is silent or perfect
+ALONE_DB = 60.0  # of a mixture: that source is all that is in it, but for rounding, and nothing can be improved
 
 
 @METRICS.register("si_snr")

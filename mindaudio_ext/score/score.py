@@ -21,11 +21,10 @@ from mindaudio_ext.experiment import SeparatedSet
 from mindaudio_ext.files import write_text
 from mindaudio_ext.keys import set_name
 from mindaudio_ext.metrics._permutation import assign_estimates
+from mindaudio_ext.metrics.si_snr import ALONE_DB
 from mindaudio_ext.registry import METRICS
 from mindaudio_ext.score.conversations import ConversationScores, score_conversation
 from mindaudio_ext.score.windows import COUNTS, WindowCounts, read_counts
-
-_CLEAN = 60.0  # dB: the SI-SNR of a mixture that is its only source
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,7 @@ def _checkpoint(separated_dir: Path) -> str:
 def _is_alone(scores: UtteranceScores) -> bool:
     """Whether one speaker is all there is: the mixture is its reference, but for rounding."""
     mixture = np.array(scores.mixtures["si_snr"])
-    return int(np.isfinite(mixture).sum()) == 1 and float(np.nanmax(mixture)) > _CLEAN
+    return int(np.isfinite(mixture).sum()) == 1 and float(np.nanmax(mixture)) > ALONE_DB
 
 
 def _n_silent(scores: UtteranceScores) -> int:

@@ -15,7 +15,7 @@ from mindaudio_ext.device import one_at_a_time
 from mindaudio_ext.inference.level import fit_level, limit_peak
 from mindaudio_ext.keys import file_name
 from mindaudio_ext.metrics._permutation import assign_estimates
-from mindaudio_ext.metrics.si_snr import si_snr
+from mindaudio_ext.metrics.si_snr import ALONE_DB, si_snr
 from mindaudio_ext.models.evaluation import WholeUtterance
 
 N_EXAMPLES = 3
@@ -27,14 +27,14 @@ class Score(NamedTuple):
 
     Attributes:
         si_snr: mean over the sources that are not silent, dB; NaN when the estimates are not finite.
-        si_snri: the same of the improvement.
+        si_snri: the same of the improvement; None for a source alone in its mixture, which cannot be improved.
         n_silent: silent sources, which cannot be scored.
         n_scored: the other ones.
         loss: what the training minimises, when that has a value for silent references too; None: minus SI-SNR is it.
     """
 
     si_snr: float
-    si_snri: float
+    si_snri: float | None
     n_silent: int
     n_scored: int
     loss: float | None = None
@@ -72,22 +72,24 @@ def score_estimates(*, mixture: np.ndarray, sources: np.ndarray, estimates: np.n
     _, scores = assign_estimates(estimates=estimates, references=sources)  # [C]
     reached = scores[~np.isnan(scores)].mean()
     unprocessed = si_snr(estimate=np.broadcast_to(mixture, heard.shape), reference=heard).mean()
-    return Score(float(reached), float(reached - unprocessed), n_silent, n_scored)
+    alone = n_scored == 1 and unprocessed > ALONE_DB
+    return Score(float(reached), None if alone else float(reached - unprocessed), n_silent, n_scored)
 
 
 def mean_scores(scores: Sequence[Score]) -> tuple[float, float]:
     """Returns the mean loss and the mean SI-SNRi.
 
-    SI-SNRi is that of the utterances with a source to score. The loss is that of all utterances where it has a value
-    for silent references, and otherwise minus the mean SI-SNR of those with a source to score. The worst of what is
-    not finite, and when there is nothing to score.
+    SI-SNRi is that of the utterances with a source that can be improved, 0 without any. The loss is that of all
+    utterances where it has a value for silent references, and otherwise minus the mean SI-SNR of those with a source to
+    score. The worst of what is not finite, and when there is nothing to score.
     """
-    values = [(score.si_snr, score.si_snri) for score in scores if score.n_scored]
-    reached, improvement = np.mean(values, axis=0) if values else (math.nan, math.nan)
+    scored = [score for score in scores if score.n_scored]
+    improvements = [score.si_snri for score in scored if score.si_snri is not None]
     losses = [score.loss for score in scores if score.loss is not None]
-    loss = np.mean(losses) if losses else -reached
-    if losses and not values:
-        improvement = 0.0  # nobody speaks in any utterance
+    if not scored and not losses:
+        return WORST_LOSS, -WORST_LOSS
+    loss = np.mean(losses) if losses else -np.mean([score.si_snr for score in scored])
+    improvement = np.mean(improvements) if improvements else 0.0
     if not np.isfinite(loss + improvement):
         return WORST_LOSS, -WORST_LOSS
     return float(loss), float(improvement)

@@ -96,9 +96,10 @@ class FakeSeparator:
     """Splits a mixture as 3 to 1 and remembers the lengths; stops at one of the length `stop`."""
 
     def __init__(self):
-        self.lengths, self.stop = [], None
+        self.lengths, self.recordings, self.stop = [], [], None
 
     def separate(self, mixture, rate, *, name):
+        self.recordings.append(len(mixture))
         return self(mixture, name=name)
 
     def __call__(self, mixture, *, name):
@@ -175,6 +176,17 @@ def test_a_model_for_conversations_tells_who_speaks_when(fake):
     (fake / "exp/separated_test/wav/a.rttm").unlink()
     assert _decode(fake) == [8000]
     assert rttm.read_text() == both
+
+
+def test_conversations_are_separated_as_recordings_are_with_any_model(fake):
+    FAKE.recordings = []
+    assert _decode(fake) == [401, 160, 32]
+    assert FAKE.recordings == []
+    make_data(fake / "data" / "test", {"a": 8000, "b": 4000})
+    (fake / "data" / "test" / "rttm").write_text("SPEAKER a 1 0 1 <NA> <NA> x <NA> <NA>\n")
+    assert _decode(fake) == [8000, 4000]
+    assert FAKE.recordings == [8000, 4000]
+    assert not (fake / "exp/separated_test/rttm").exists()  # such a model does not tell who speaks
 
 
 def test_what_is_lost_or_cut_or_of_another_mixture_is_made_again(fake):

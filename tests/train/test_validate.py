@@ -28,6 +28,14 @@ def test_a_loss_that_takes_silence_is_the_mean_over_all_utterances():
     assert mean_scores([*heard, Score(math.nan, math.nan, 0, 2, math.nan)]) == (100.0, -100.0)
 
 
+def test_a_speaker_alone_has_no_improvement():
+    estimates = np.stack([LOW + 0.1 * ERROR, 0.1 * ERROR])
+    alone = score_estimates(mixture=LOW, sources=np.stack([LOW, 0 * LOW]), estimates=estimates)
+    assert (round(alone.si_snr, 6), *alone[1:4]) == (20.0, None, 1, 1)
+    np.testing.assert_allclose(mean_scores([Score(1.0, 2.0, 0, 2), alone]), (-10.5, 2.0))
+    np.testing.assert_allclose(mean_scores([alone]), (-20.0, 0.0))
+
+
 def test_silent_sources_are_counted_and_not_scored():
     estimates = np.stack([HIGH + 0.1 * ERROR, LOW + 0.01 * ERROR])  # 20 and 40 dB
     both = score_estimates(mixture=LOW + HIGH, sources=np.stack([LOW, HIGH]), estimates=estimates)
