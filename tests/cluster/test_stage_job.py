@@ -39,13 +39,13 @@ def job(tmp_path, slurm, monkeypatch):
         (folder,) = (tmp_path / "jobs").iterdir()
         later(folder.name)
 
-    def run(later=None, **what):
+    def run(later=None, options=(), **what):
         arguments = ["train_work", str(tmp_path), "--config", str(tmp_path / "config.yaml")]
         what = {"num_nodes": 2, "state": tmp_path / "saved.0"} | what
         with ThreadPoolExecutor() as threads:
             if later:
                 threads.submit(when_started, later)
-            return run_job(StageJob(arguments, **what), Slurm((), 2, tmp_path / "jobs"))
+            return run_job(StageJob(arguments, **what), Slurm(options, 2, tmp_path / "jobs"))
 
     return run
 
@@ -66,6 +66,15 @@ def test_the_signal_before_the_limit_saves_and_goes_on(job, tmp_path, capfd):
     assert starts(tmp_path) == [2, 2]
     assert (tmp_path / "saved.0").exists()
     assert "node 1 of 2" in capfd.readouterr().err
+
+
+@needs_slurm
+@pytest.mark.needs("--all")
+def test_within_a_limit_of_a_minute_slurm_itself_signals(job, tmp_path, capfd):
+    """It looks at limits twice a minute, and sends at once what is due 120 s before the end."""
+    assert job(options=("--partition=short",)) == 0
+    assert starts(tmp_path) == [2, 2]
+    assert "the job goes into the queue again, and on from its saved state" in capfd.readouterr().err
 
 
 @needs_slurm
