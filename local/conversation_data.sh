@@ -15,11 +15,11 @@ split_speakers=false           # instead, divide the speakers of all subsets: 10
 speakers="2 2 1"               # people in a conversation, 1 to num_spks; the numbers take turns
 statistics=                    # YAML of what conversations are to be like: silence, overlap, ...; empty: as statistics.yaml of the recipe says
 n_train=600                    # conversations to train on (1-1000000)
-train_seconds=20               # their length, or the least and the most, s
+train_seconds="20 20"          # their least and greatest length, s; one number for both
 n_dev=30                       # conversations to validate on (1-1000000)
-dev_seconds=30                 # their length, or the least and the most, s
+dev_seconds="30 30"            # their least and greatest length, s; one number for both
 n_test=20                      # conversations to score (1-1000000)
-test_seconds="120 240"         # their length, or the least and the most, s
+test_seconds="120 240"         # their least and greatest length, s; one number for both
 seed=0                         # of the conversations (0-2147483647)
 debug=false                    # show the traceback of an error
 

@@ -1,5 +1,6 @@
 """The data scripts of local/ that take a corpus: small trees of each corpus's form."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -83,6 +84,22 @@ def test_librimix_both_ways(tmp_path):
     found = run("librimix_data.sh", data=tmp_path / "found", librimix=tmp_path / "wavs", **options | {"sets": "test"})
     assert found.returncode == 0, found.stderr
     assert read_data_dir(tmp_path / "found/test").mixtures == read_data_dir(tmp_path / "made/test").mixtures
+
+
+def test_conversations_of_one_length_or_of_lengths_between_two(tmp_path):
+    for speaker in ("11", "12"):
+        (folder := tmp_path / "corpus/all" / speaker / "0").mkdir(parents=True)
+        soundfile.write(folder / f"{speaker}-0-0.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 16000), 8000)
+    subsets = dict.fromkeys(("train_subsets", "dev_subsets", "test_subsets"), "all")
+    lengths = {"train_seconds": "2.5", "dev_seconds": "2 3", "test_seconds": "4"}
+    counts = {"n_train": 1, "n_dev": 2, "n_test": 1, "nj": 1, "speakers": "2"}
+    script = {"data": tmp_path / "data", "librispeech": tmp_path / "corpus"}
+    ended = run("conversation_data.sh", **script, **subsets, **lengths, **counts)
+    assert ended.returncode == 0, ended.stderr
+    asked = [
+        json.loads((tmp_path / "data" / name / ".mixtures.json").read_text())["seconds"] for name in ("train", "dev")
+    ]
+    assert asked == [[2.5, 2.5], [2, 3]]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from mindaudio_ext.corpora.librispeech import Utterance
 from mindaudio_ext.corpora.mixture_plan import rng_of
 from mindaudio_ext.corpora.mixture_sets import TAKEN, is_finished, prepare, read_at, text_of, wav_folder
 from mindaudio_ext.data.audio import to_pcm16, write_wav
-from mindaudio_ext.data.conversation import Statistics, Tally, find_pieces, plan_conversation, render
+from mindaudio_ext.data.conversation import Conversation, Statistics, Tally, find_pieces, plan_conversation, render
 from mindaudio_ext.data.kaldi_dir import CORPUS
 from mindaudio_ext.data.kaldi_dir_writer import MIXTURES_STAMP, data_folder, write_data_dir
 from mindaudio_ext.data.mixture import LOUDEST, PEAK, QUIETEST, SHORTEST, loudness
@@ -27,7 +27,7 @@ from mindaudio_ext.keys import MAX_SOURCES, file_name, require_key, require_name
 from mindaudio_ext.lock import locked
 
 log = logging.getLogger(__name__)
-CONVERSATIONS_FORMAT = 1  # of the recipe for conversations: changes when the same parameters give other samples
+CONVERSATIONS_FORMAT = 2  # of the recipe for conversations: changes when the same parameters give other samples
 _MOST_UTTERANCES = 20  # of a speaker that are used in a set
 _LARGEST_SHARE = 0.999  # of a source's full scale
 
@@ -70,21 +70,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class _Job:
-    """A conversation to be made: its key, its number, its speakers and the pieces of each."""
+    """A conversation to be made: its key and number; its speakers, of each the pieces and the loudness in LUFS."""
 
     key: str
     index: int
     speakers: tuple[str, ...]
     pieces: tuple[tuple[Piece, ...], ...]
-
-
-@dataclass(frozen=True)
-class _Made:
-    """A conversation that was made: its samples, its turns (speaker's number, first sample, end), its tally."""
-
-    n_samples: int
-    turns: list[tuple[int, int, int]]
-    tally: Tally
+    levels: tuple[float, ...]
+    plan: Conversation
 
 
 def make_conversations(
@@ -126,8 +119,9 @@ def make_conversations(
         files = [f"{name}/{file_name(job.key)}.wav" for name in names for job in jobs]
         wav_folder(data_dir, wavs).claim([MIXTURES_STAMP, *files])
         make = partial(_make, wavs, parameters)
-        made = list(parallel_map(make, jobs, nj=nj, title=f"conversations of {parameters.set_name}"))
-        _write(data_dir, wavs, parameters, jobs=jobs, made=made, stamp=stamp, corpus=corpus, sexes=sexes or {})
+        for _ in parallel_map(make, jobs, nj=nj, title=f"conversations of {parameters.set_name}"):
+            pass
+        _write(data_dir, wavs, parameters, jobs=jobs, stamp=stamp, corpus=corpus, sexes=sexes or {})
     return data_dir
 
 
@@ -190,10 +184,32 @@ def _cut(utterance: Utterance, *, sample_rate: int) -> tuple[Piece, ...]:
 
 
 def _draw(pieces: Mapping[str, tuple[Piece, ...]], parameters: Parameters) -> list[_Job]:
-    """Draws who talks to whom: in each pass over the speakers, shuffled, each is used at most once."""
-    names, n_passes = sorted(pieces), 0
-    waiting: list[str] = []
+    """Draws the conversations, one after the other: each makes up for what those before it have too much of."""
     jobs: list[_Job] = []
+    so_far = {number: Tally() for number in parameters.speakers}
+    for index, speakers in enumerate(_draw_speakers(sorted(pieces), parameters)):
+        key = f"{index:05d}_{'_'.join(speakers)}"
+        require_key(key, f"set {parameters.set_name}")
+        rng, before = rng_of(parameters, "conversation", index), so_far[len(speakers)]
+        own = tuple(pieces[speaker] for speaker in speakers)
+        levels = rng.uniform(QUIETEST, LOUDEST, len(speakers))
+        plan = plan_conversation(
+            rng,
+            parameters.asked,
+            [[one.stop - one.start for one in pieces_of_one] for pieces_of_one in own],
+            n_samples=round(rng.uniform(*parameters.seconds) * parameters.sample_rate),
+            sample_rate=parameters.sample_rate,
+            before=before,
+        )
+        before.add(plan.tally)
+        jobs.append(_Job(key, index, speakers, own, tuple(levels.tolist()), plan))
+    return jobs
+
+
+def _draw_speakers(names: Sequence[str], parameters: Parameters) -> Iterator[tuple[str, ...]]:
+    """Yields who talks to whom: in each pass over the speakers, shuffled, each is used at most once."""
+    n_passes = 0
+    waiting: list[str] = []
     for index in range(parameters.n_conversations):
         number = parameters.speakers[index % len(parameters.speakers)]
         while len(set(waiting)) < number:
@@ -203,29 +219,22 @@ def _draw(pieces: Mapping[str, tuple[Piece, ...]], parameters: Parameters) -> li
         speakers = tuple(dict.fromkeys(waiting))[:number]
         for speaker in speakers:
             waiting.remove(speaker)
-        key = f"{index:05d}_{'_'.join(speakers)}"
-        require_key(key, f"set {parameters.set_name}")
-        jobs.append(_Job(key, index, speakers, tuple(pieces[speaker] for speaker in speakers)))
-    return jobs
+        yield speakers
 
 
-def _make(wavs: Path, parameters: Parameters, job: _Job) -> _Made:
+def _make(wavs: Path, parameters: Parameters, job: _Job) -> None:
     """Writes what is missing of the wavs of a conversation."""
-    rate, rng = parameters.sample_rate, rng_of(parameters, "conversation", job.index)
-    targets = rng.uniform(QUIETEST, LOUDEST, len(job.speakers))
-    n_samples = round(rng.uniform(*parameters.seconds) * rate)
-    lengths = [[one.stop - one.start for one in own] for own in job.pieces]
-    plan = plan_conversation(rng, parameters.asked, lengths, n_samples=n_samples, sample_rate=rate)
+    rate = parameters.sample_rate
     names = ("mix", *_source_names(parameters))
     paths = [wavs / name / f"{file_name(job.key)}.wav" for name in names]
-    if not all(path.exists() for path in paths):
-        signals = [_at_level(own, target, rate) for own, target in zip(job.pieces, targets)]
-        sources = render(plan, signals, sample_rate=rate, n_sources=parameters.num_spks)
-        peak = max(np.abs(sources).max() / _LARGEST_SHARE, np.abs(sources.sum(axis=0)).max() / PEAK)
-        sources /= max(1.0, peak)
-        for path, samples in zip(paths, (to_pcm16(sources.sum(axis=0)), *to_pcm16(sources))):
-            write_wav(path, samples, rate)
-    return _Made(plan.n_samples, plan.turns(), plan.tally)
+    if all(path.exists() for path in paths):
+        return
+    signals = [_at_level(own, level, rate) for own, level in zip(job.pieces, job.levels)]
+    sources = render(job.plan, signals, sample_rate=rate, n_sources=parameters.num_spks)
+    peak = max(np.abs(sources).max() / _LARGEST_SHARE, np.abs(sources.sum(axis=0)).max() / PEAK)
+    sources /= max(1.0, peak)
+    for path, samples in zip(paths, (to_pcm16(sources.sum(axis=0)), *to_pcm16(sources))):
+        write_wav(path, samples, rate)
 
 
 def _at_level(pieces: Sequence[Piece], target: float, rate: int) -> list[np.ndarray]:
@@ -244,7 +253,6 @@ def _write(
     parameters: Parameters,
     *,
     jobs: Sequence[_Job],
-    made: Sequence[_Made],
     stamp: str,
     corpus: str,
     sexes: Mapping[str, str],
@@ -252,9 +260,9 @@ def _write(
     names = ("mix", *_source_names(parameters))
     paths = [{job.key: str(wavs / name / f"{file_name(job.key)}.wav") for job in jobs} for name in names]
     rttm: list[str] = []
-    for job, one in zip(jobs, made):
-        rate = parameters.sample_rate
-        turns = [Turn(start / rate, end / rate, job.speakers[speaker]) for speaker, start, end in one.turns]
+    rate = parameters.sample_rate
+    for job in jobs:
+        turns = [Turn(start / rate, end / rate, job.speakers[speaker]) for speaker, start, end in job.plan.turns()]
         rttm += rttm_lines(job.key, turns)
     everyone = dict.fromkeys(speaker for job in jobs for speaker in job.speakers)
     absent = {job.key: _absent(job, parameters) for job in jobs}
@@ -264,14 +272,14 @@ def _write(
         data_dir,
         mixtures=paths[0],
         sources=paths[1:],
-        num_samples={job.key: one.n_samples for job, one in zip(jobs, made)},
+        num_samples={job.key: job.plan.n_samples for job in jobs},
         src2spk={job.key: (*job.speakers, *absent[job.key]) for job in jobs},
         spk2gender=known if complete else None,
         extra={
             MIXTURES_STAMP: stamp,
             CORPUS: f"{corpus}, simulated conversations, seed {parameters.seed}\n",
             RTTM: "".join(f"{line}\n" for line in rttm),
-            "statistics.txt": "".join(f"{line}\n" for line in _statistics(parameters, jobs, made)),
+            "statistics.txt": "".join(f"{line}\n" for line in _statistics(parameters, jobs)),
         },
     )
 
@@ -282,15 +290,15 @@ def _absent(job: _Job, parameters: Parameters) -> tuple[str, ...]:
     return tuple(f"absent-{parameters.set_name}-{job.index}-{number}" for number in numbers)
 
 
-def _statistics(parameters: Parameters, jobs: Sequence[_Job], made: Sequence[_Made]) -> list[str]:
+def _statistics(parameters: Parameters, jobs: Sequence[_Job]) -> list[str]:
     lines = []
     for number in sorted(set(parameters.speakers)):
-        own = [one for job, one in zip(jobs, made) if len(job.speakers) == number]
+        own = [job.plan.tally for job in jobs if len(job.speakers) == number]
         if not own:
             continue
         tally = Tally()
         for one in own:
-            tally.add(one.tally)
+            tally.add(one)
         seconds = tally.samples / parameters.sample_rate
         lines.append(f"{number} speaker(s): {len(own)} conversations, {seconds / 60:.1f} min")
         lines += [f"  {line}" for line in tally.lines(parameters.asked.of(number), parameters.sample_rate)]

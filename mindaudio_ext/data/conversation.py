@@ -5,13 +5,14 @@ back-channel, a short piece within another's turn, or an interruption, which end
 before it, so of a time T the shares of nobody (p0), one (p1) and two (p2) ask for T (p0 / mean pause + p2 / mean
 overlap) events, and for stretches of the mean length p1 / (p0 / mean pause + p2 / mean overlap).
 
-A turn is of whole pieces, so that words are hardly cut, and is therefore longer or shorter than wanted. What is too
-much of anything is held against what comes next.
+A turn is of whole pieces, so that words are hardly cut, and is therefore longer or shorter than wanted, and the last
+one goes on beyond the end. What is too much or too little of anything is held against what comes next, in the
+conversation and in those after it.
 """
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -24,9 +25,9 @@ _LOUD = 95  # per cent of the frames are below the loud ones
 _LONGEST_PIECE, _SHORTEST_PIECE = 1.5, 0.3  # seconds, of what is cut where it is quietest
 _DIP = 5  # frames, of the mean power by which it is cut
 _EDGE = 0.02  # seconds before and after a piece's frames that belong to it
-_CORRECTION = 1.0  # share of what is too much or too little that the next turn makes up for
+_MEMORY = 12  # events that make up for what there is too much or too little of
 _CHOICES = 4  # pieces with which a turn may begin
-_LONGEST = 1.25  # of the asked length, after which it ends in any case
+_LONGEST = 1.1  # of the asked length, after which it ends in any case
 _FADE = 0.005  # seconds, at a piece's ends
 
 
@@ -138,6 +139,12 @@ class Tally:
         both = [talk + [0] * (size - len(talk)) for talk in (self.talk, other.talk)]
         self.talk = [a + b for a, b in zip(*both)]
 
+    def since(self, before: "Tally") -> "Tally":
+        """Returns what was counted after `before`, from which this went on; its talk as it is."""
+        counts = {one.name: getattr(self, one.name) for one in fields(self)}
+        earlier = {one.name: getattr(before, one.name) for one in fields(self) if one.name != "talk"}
+        return Tally(**counts | {name: counts[name] - count for name, count in earlier.items()})
+
     def lines(self, asked: Statistics, rate: int) -> list[str]:
         """Says what was asked for and what there is, a line each."""
         found = {
@@ -221,7 +228,13 @@ def _dips(power: np.ndarray, first: int, end: int) -> list[int]:
 
 
 def plan_conversation(
-    rng: np.random.Generator, asked: Statistics, pieces: Sequence[Sequence[int]], *, n_samples: int, sample_rate: int
+    rng: np.random.Generator,
+    asked: Statistics,
+    pieces: Sequence[Sequence[int]],
+    *,
+    n_samples: int,
+    sample_rate: int,
+    before: Tally | None = None,
 ) -> Conversation:
     """Draws a conversation.
 
@@ -232,44 +245,46 @@ def plan_conversation(
             used, they are said again.
         n_samples: after which it ends, when the shares are right and all have spoken; mostly within a quarter more.
         sample_rate: Hz.
+        before: what conversations of as many speakers before this one have, for which it makes up; None: there are
+            none. Of one alone the shares are far from those asked for, as a few turns are few draws.
     """
-    return _Planner(rng, asked, pieces, sample_rate).plan(n_samples)
+    return _Planner(rng, asked, pieces, sample_rate, before or Tally()).plan(n_samples)
 
 
 class _Planner:
     """A conversation that is being drawn."""
 
     def __init__(
-        self, rng: np.random.Generator, asked: Statistics, pieces: Sequence[Sequence[int]], sample_rate: int
+        self,
+        rng: np.random.Generator,
+        asked: Statistics,
+        pieces: Sequence[Sequence[int]],
+        sample_rate: int,
+        before: Tally,
     ) -> None:
         self.n_speakers = len(pieces)
         self.rng, self.asked, self.pieces, self.rate = rng, asked.of(len(pieces)), pieces, sample_rate
         self.next = [0] * len(pieces)
-        self.tally = Tally(talk=[0] * len(pieces))
+        self.before = before
+        self.tally = replace(before, talk=[0] * len(pieces))
         self.solo = [0] * len(pieces)  # samples in which each speaks alone
-        self.around = 0
-        self.owed = 0  # samples of overlap that were drawn and not had
         self.placed: list[Placed] = []
 
     def plan(self, n_samples: int) -> Conversation:
         """Draws it; see `plan_conversation`."""
-        around = self.around = self._pause()  # one pause, of which a part comes first and the rest last
+        around = self._pause()  # one pause, of which a part comes first and the rest last
         start = first = int(self.rng.integers(around + 1))
-        speaker, before = int(self.rng.integers(self.n_speakers)), 0
+        speaker, overlap = int(self.rng.integers(self.n_speakers)), 0
         while True:
             inner, ends_in_pause = self._events()
             backchannels = [self._backchannel(speaker) for _ in range(inner)]
             after = 0 if ends_in_pause else self._interruption()
-            end = self._turn(speaker, start, before, backchannels, after)
+            end = self._turn(speaker, start, overlap, backchannels, after)
             if ends_in_pause and self._is_over(end, n_samples):
-                self.tally.samples = end + around - first
-                return Conversation(self.tally.samples, tuple(self.placed), self.tally)
-            if ends_in_pause:
-                start, before = end + self._pause(), 0
-            else:
-                self.tally.overlapped += after
-                self.tally.overlaps += 1
-                start, before = end - after, after
+                length = end + around - first
+                self.tally.samples += length
+                return Conversation(length, tuple(self.placed), self.tally.since(self.before))
+            start, overlap = (end + self._pause(), 0) if ends_in_pause else (end - after, after)
             if not (ends_in_pause and self._goes_on()):
                 speaker = self._other(speaker)
 
@@ -277,8 +292,7 @@ class _Planner:
         """Tells whether all have spoken, and one of them has alone as long as should be."""
         if end < n_samples or not all(self.tally.talk):
             return False
-        excess = sum(self.solo) - self._due()
-        return end >= _LONGEST * n_samples or excess <= 0
+        return end >= _LONGEST * n_samples or self._spoken() <= self._due()
 
     def _events(self) -> tuple[int, bool]:
         """Draws how many back-channels a turn has, and whether a pause ends it."""
@@ -295,14 +309,15 @@ class _Planner:
         asked, tally = self.asked, self.tally
         if asked.overlap == 0:
             return True
-        overlapped = tally.overlapped + n_inner * asked.mean_overlap * self.rate
-        silent = tally.silent - self.around  # which is that of the last turn
-        lacking = (overlapped / asked.overlap - silent / asked.silence) / self.rate * asked.events()
-        return self._draw(asked.silence / asked.mean_pause / asked.events(), lacking / 2)
+        of_pause, of_overlap = asked.mean_pause / asked.silence, asked.mean_overlap / asked.overlap
+        # the time that the overlaps so far, and the pauses so far, are of; events of both kinds bring them together
+        overlapped = (tally.overlapped / self.rate + n_inner * asked.mean_overlap) / asked.overlap
+        silent = tally.silent / self.rate / asked.silence
+        return self._draw(of_overlap / (of_pause + of_overlap), (overlapped - silent) / (of_pause + of_overlap))
 
     def _draw(self, share: float, lacking: float) -> bool:
-        """Draws yes with a share that is corrected by what lacks so far."""
-        return bool(self.rng.random() < share + lacking / 2) if 0 < share < 1 else share == 1
+        """Draws yes with a share that is corrected by how many are lacking so far."""
+        return bool(self.rng.random() < share + lacking / _MEMORY) if 0 < share < 1 else share == 1
 
     def _goes_on(self) -> bool:
         tally, share = self.tally, self.asked.same_speaker
@@ -318,21 +333,26 @@ class _Planner:
         silent = [other for other in others if not self.tally.talk[other]]
         return int(self.rng.choice(silent or others))
 
+    def _length(self, mean: float, shortest: float, n_before: int, samples_before: int) -> int:
+        """Draws samples of a pause or an overlap, of the mean that brings theirs to that asked for, in seconds."""
+        lacking = mean * n_before - samples_before / self.rate
+        scale = np.clip((mean - shortest + lacking / _MEMORY) / (mean - shortest), 0.5, 2)
+        return round((shortest + self.rng.exponential(scale * (mean - shortest))) * self.rate)
+
     def _pause(self) -> int:
-        seconds = SHORTEST_PAUSE + self.rng.exponential(self.asked.mean_pause - SHORTEST_PAUSE)
-        self.tally.pauses += 1
-        self.tally.silent += (length := round(seconds * self.rate))
+        tally = self.tally
+        length = self._length(self.asked.mean_pause, SHORTEST_PAUSE, tally.pauses, tally.silent)
+        tally.pauses += 1
+        tally.silent += length
         return length
 
     def _overlap_length(self) -> int:
-        seconds = SHORTEST_OVERLAP + self.rng.exponential(self.asked.mean_overlap - SHORTEST_OVERLAP)
-        return round(seconds * self.rate)
+        return self._length(self.asked.mean_overlap, SHORTEST_OVERLAP, self.tally.overlaps, self.tally.overlapped)
 
     def _interruption(self) -> int:
-        """Draws its samples; what back-channels were longer or shorter than drawn is made up for."""
-        wanted = self._overlap_length()
-        length = max(round(SHORTEST_OVERLAP * self.rate), wanted + self.owed)
-        self.owed -= length - wanted
+        length = self._overlap_length()
+        self.tally.overlapped += length
+        self.tally.overlaps += 1
         return length
 
     def _backchannel(self, speaker: int) -> tuple[int, int, int]:
@@ -342,7 +362,6 @@ class _Planner:
         nearest = np.flatnonzero(np.abs(lengths - wanted) <= np.abs(lengths - wanted).min() + 0.1 * wanted)
         piece = int(self.rng.choice(nearest))
         length = int(lengths[piece]) if lengths[piece] <= 1.2 * wanted else wanted
-        self.owed += wanted - length
         self.tally.overlapped += length
         self.tally.overlaps += 1
         self.tally.backchannels += 1
@@ -392,7 +411,11 @@ class _Planner:
         )
         factors = np.where(self.rng.random(n_solos) < asked.monologues, 5.0, 1.0) / (1 + 4 * asked.monologues)
         drawn = (mean * of_speaker * factors * self.rng.gamma(2.0, 0.5, n_solos)).sum()
-        return max(0.0, drawn + (self._due() - spoken - n_solos * mean) * _CORRECTION)
+        return max(0.0, drawn + self._due() - self._spoken() - n_solos * mean)
+
+    def _spoken(self) -> int:
+        """Returns the samples in which one has spoken so far, in the conversations before too."""
+        return self.before.samples - self.before.silent - self.before.overlapped + sum(self.solo)
 
     def _due(self) -> float:
         """Returns the samples in which one should have spoken by now, of the pauses and overlaps there were."""

@@ -12,7 +12,9 @@ from mindaudio_ext.data.mixture import LOUDEST, PEAK, QUIETEST, SHORTEST, loudne
 from mindaudio_ext.errors import InputError
 
 _UTTERANCES = 2  # of a speaker in an example, at most
-_CONVERSATION = 2  # segments that a conversation has at least, of which one is cut out
+_CONVERSATION = (
+    20.0  # seconds that one has at least, and two segments, of which one is cut out: a few pauses and overlaps
+)
 
 
 class Conversations(Examples):
@@ -87,11 +89,11 @@ class Conversations(Examples):
                 return None
             pieces.append(_at_level(found, rng.uniform(QUIETEST, LOUDEST), rate))
         lengths = [[len(piece) for piece in own] for own in pieces]
-        n_samples = _CONVERSATION * self.segment
+        n_samples = max(round(_CONVERSATION * rate), 2 * self.segment)
         plan = plan_conversation(rng, self.asked, lengths, n_samples=n_samples, sample_rate=rate)
-        start = int(rng.integers(plan.n_samples - self.segment + 1))
         whole = render(plan, pieces, sample_rate=rate, n_sources=self.manifest.num_spks)
-        sources = whole[:, start : start + self.segment]
+        start = int(rng.integers(plan.n_samples))  # the end and the beginning are of one pause, in which both meet
+        sources = np.roll(whole, -start, axis=1)[:, : self.segment]
         peak = max(np.abs(sources).max(), np.abs(sources.sum(axis=0)).max())
         sources = sources * min(1.0, PEAK / peak) if peak > 0 else sources
         return from_pcm16(to_pcm16(sources.sum(axis=0))), from_pcm16(to_pcm16(sources))

@@ -46,6 +46,8 @@ def contents(data):
 
 def test_the_same_bytes_for_any_nj_and_after_an_interruption(corpus, tmp_path, monkeypatch):
     first = contents(make(corpus, tmp_path / "a").parent)
+    assert "dev/rttm" in first
+    assert sum(name.endswith(".wav") for name in first) == 12
     assert contents(make(corpus, tmp_path / "b", nj=2).parent) == first
     real, made = conversations.write_wav, []
 

@@ -18,9 +18,10 @@ def pieces_of(rng, n_speakers):
     return [rng.integers(0.3 * RATE, 1.5 * RATE, 12).tolist() for _ in range(n_speakers)]
 
 
-def plan(seed, n_speakers, asked, seconds=90):
+def plan(seed, n_speakers, asked, seconds=90, before=None):
     rng = np.random.default_rng((seed, n_speakers))
-    return plan_conversation(rng, asked, pieces_of(rng, n_speakers), n_samples=seconds * RATE, sample_rate=RATE)
+    pieces = pieces_of(rng, n_speakers)
+    return plan_conversation(rng, asked, pieces, n_samples=seconds * RATE, sample_rate=RATE, before=before)
 
 
 def activity(conversation, n_speakers):
@@ -31,14 +32,19 @@ def activity(conversation, n_speakers):
     return found
 
 
-@pytest.mark.parametrize("n_speakers", [1, 2, 3])
-@pytest.mark.parametrize("asked", [
-    Statistics(), Statistics(silence=0.12, overlap=0.18, mean_pause=0.7, mean_overlap=1.0, backchannels=0.6),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("n_speakers", "asked"),
+    [
+        *((number, Statistics()) for number in (1, 2, 3)),
+        (2, Statistics(silence=0.12, overlap=0.18)),
+        (2, Statistics(silence=0.3, overlap=0.05)),
+        (3, Statistics(silence=0.12, overlap=0.18, mean_pause=0.7, mean_overlap=1.0, backchannels=0.6)),
+    ],
+)
 def test_200_conversations_are_as_asked_within_3_per_cent(n_speakers, asked):
     tally, samples = Tally(), np.zeros(3)
     for seed in range(200):
-        conversation = plan(seed, n_speakers, asked)
+        conversation = plan(seed, n_speakers, asked, seconds=20, before=tally)
         tally.add(conversation.tally)
         active = activity(conversation, n_speakers)
         assert active.max() == 1
