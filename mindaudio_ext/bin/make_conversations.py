@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from mindaudio_ext.bin.arguments import add_nj, add_num_spks, add_sample_rate, add_seed, not_empty, path, whole_number
+from mindaudio_ext.bin.arguments import path, whole_number
+from mindaudio_ext.bin.speech_set import add_speech_set, read_speech
 from mindaudio_ext.config.layers import read_mapping
 from mindaudio_ext.corpora.conversations import Parameters, make_conversations, read_statistics
-from mindaudio_ext.corpora.librispeech import find_utterances, list_subsets, read_sexes, split_speakers
 from mindaudio_ext.data.conversation import Statistics
 from mindaudio_ext.errors import InputError, command
 from mindaudio_ext.registry import near
@@ -18,10 +18,7 @@ from mindaudio_ext.registry import near
 def run(args: argparse.Namespace) -> None:
     """Makes the set; raises InputError for wrong input."""
     asked = Statistics() if args.statistics is None else _read_statistics(args.statistics)
-    subsets = args.subsets.split() or list_subsets(args.librispeech)
-    utterances = find_utterances(args.librispeech, subsets)
-    if args.split_speakers == "true":
-        utterances = split_speakers(utterances, args.set, args.seed)
+    speech = read_speech(args)
     parameters = Parameters(
         set_name=args.set,
         n_conversations=args.n_conversations,
@@ -33,12 +30,7 @@ def run(args: argparse.Namespace) -> None:
         asked=asked,
     )
     data_dir = make_conversations(
-        utterances,
-        args.data,
-        parameters,
-        corpus=args.corpus or " ".join(subsets),
-        sexes=read_sexes(args.librispeech),
-        nj=args.nj,
+        speech.utterances, args.data, parameters, corpus=speech.corpus, sexes=speech.sexes, nj=args.nj
     )
     print(f"{data_dir}:\n{read_statistics(data_dir)}", end="")
 
@@ -81,23 +73,7 @@ def _span(text: str) -> tuple[float, float]:
 def parser() -> argparse.ArgumentParser:
     """Returns the command's arguments."""
     arguments = argparse.ArgumentParser(prog="make_conversations", description=__doc__)
-    arguments.add_argument(
-        "--librispeech", type=not_empty, required=True, help="folder in LibriSpeech's layout, any rate"
-    )
-    arguments.add_argument(
-        "--data", type=not_empty, required=True, help="the wavs go to DATA/wav/SET, the data directory is DATA/SET"
-    )
-    arguments.add_argument("--set", type=not_empty, required=True, help="name of the set")
-    arguments.add_argument("--subsets", default="", help="subsets to use, separated by spaces (all)")
-    arguments.add_argument(
-        "--split_speakers",
-        choices=("true", "false"),
-        default="false",
-        help="take only the speakers of this set, which is train, dev (10 %% of them) or test (10 %%)",
-    )
-    arguments.add_argument(
-        "--corpus", default="", metavar="TEXT", help="what the speech is, for RESULTS.md (the subsets)"
-    )
+    add_speech_set(arguments)
     number = whole_number(1, 1_000_000)
     arguments.add_argument("--n_conversations", type=number, metavar="N", required=True, help="conversations to make")
     arguments.add_argument(
@@ -117,10 +93,6 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument(
         "--statistics", type=path, metavar="FILE", help="YAML of what conversations are to be like (the defaults)"
     )
-    add_num_spks(arguments)
-    add_sample_rate(arguments)
-    add_seed(arguments, "of every draw")
-    add_nj(arguments)
     return arguments
 
 

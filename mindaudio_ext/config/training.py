@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from mindaudio_ext.config import key as declare
 from mindaudio_ext.config.types import Count, Positive, Share, Size, listed
+from mindaudio_ext.data.conversation import SHORTEST_OVERLAP, SHORTEST_PAUSE
 from mindaudio_ext.registry import AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULERS
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ class Training:
     )
     conversation_overlap: Share = _key(
         0.15, "of conversations: share of the time in which two speak", zh="对话中两人同时说话的时间比例", before=0.15
+    )
+    conversation_mean_pause: Annotated[float, Interval(gt=SHORTEST_PAUSE, le=60)] = _key(
+        0.6, "of conversations: mean length of a pause", zh="对话中停顿的平均长度", unit="s", before=0.6
+    )
+    conversation_mean_overlap: Annotated[float, Interval(gt=SHORTEST_OVERLAP, le=60)] = _key(
+        0.8, "of conversations: mean length of an overlap", zh="对话中重叠的平均长度", unit="s", before=0.8
     )
     speed_perturb: Annotated[float, Interval(ge=0, le=0.2)] = _key(
         0.0,

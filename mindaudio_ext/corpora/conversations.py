@@ -1,7 +1,5 @@
 """Sets of simulated conversations of a corpus of speech: wavs, the data directory that lists them, and an RTTM file."""
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,17 +11,29 @@ import numpy as np
 
 from mindaudio_ext.corpora.librispeech import Utterance
 from mindaudio_ext.corpora.mixture_plan import rng_of
-from mindaudio_ext.corpora.mixture_sets import TAKEN, is_finished, prepare, read_at, text_of, wav_folder
+from mindaudio_ext.corpora.wav_set import (
+    check_set,
+    is_finished,
+    prepare,
+    read_at,
+    sexes_of,
+    signal_names,
+    stamp_of,
+    text_of,
+    wav_folder,
+    wav_paths,
+)
 from mindaudio_ext.data.audio import to_pcm16, write_wav
-from mindaudio_ext.data.conversation import Conversation, Statistics, Tally, find_pieces, plan_conversation, render
+from mindaudio_ext.data.conversation import Conversation, Statistics, Tally, find_pieces, render
+from mindaudio_ext.data.conversation_plan import plan_conversation
 from mindaudio_ext.data.kaldi_dir import CORPUS
 from mindaudio_ext.data.kaldi_dir_writer import MIXTURES_STAMP, data_folder, write_data_dir
-from mindaudio_ext.data.mixture import LOUDEST, PEAK, QUIETEST, SHORTEST, loudness
+from mindaudio_ext.data.mixture import LOUDEST, PEAK, QUIETEST, at_level
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.data.rttm import RTTM, Turn, rttm_lines
 from mindaudio_ext.data.silence import name_some
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.keys import MAX_SOURCES, file_name, require_key, require_name
+from mindaudio_ext.keys import require_key
 from mindaudio_ext.lock import locked
 
 log = logging.getLogger(__name__)
@@ -108,15 +118,15 @@ def make_conversations(
     _check(parameters)
     data = Path(os.path.abspath(data))
     data_dir, wavs = data / parameters.set_name, data / "wav" / parameters.set_name
-    stamp = _stamp(utterances, parameters)
+    stamp = stamp_of(utterances, asdict(parameters) | {"conversations": True})
     data_folder(data_dir).recover()
     if is_finished(data_dir, wavs, stamp) and (data_dir / RTTM).is_file():
         return data_dir
     with locked(wavs.parent, wavs.name):
         prepare(data_dir, wavs, stamp)
         jobs = _draw(_pieces_of_speakers(utterances, parameters, nj), parameters)
-        names = ("mix", *_source_names(parameters))
-        files = [f"{name}/{file_name(job.key)}.wav" for name in names for job in jobs]
+        names = signal_names(parameters.num_spks)
+        files = [str(path.relative_to(wavs)) for job in jobs for path in wav_paths(wavs, names, job.key)]
         wav_folder(data_dir, wavs).claim([MIXTURES_STAMP, *files])
         make = partial(_make, wavs, parameters)
         for _ in parallel_map(make, jobs, nj=nj, title=f"conversations of {parameters.set_name}"):
@@ -126,11 +136,7 @@ def make_conversations(
 
 
 def _check(parameters: Parameters) -> None:
-    require_name(parameters.set_name, "set")
-    if parameters.set_name in TAKEN:
-        raise InputError(f"'{parameters.set_name}' cannot be the name of a set")
-    if not 2 <= parameters.num_spks <= MAX_SOURCES:
-        raise InputError(f"num_spks: 2 to {MAX_SOURCES} sources are expected; got {parameters.num_spks}")
+    check_set(parameters.set_name, parameters.num_spks)
     if not parameters.speakers or not all(1 <= number <= parameters.num_spks for number in parameters.speakers):
         found = list(parameters.speakers)
         raise InputError(f"speakers: numbers from 1 to num_spks ({parameters.num_spks}) are expected; got {found}")
@@ -140,13 +146,6 @@ def _check(parameters: Parameters) -> None:
     for number in sorted(set(parameters.speakers)):
         if problem := parameters.asked.problem(number):
             raise InputError(f"conversations of {number} speaker(s) cannot be made: {problem}")
-
-
-def _stamp(utterances: Sequence[Utterance], parameters: Parameters) -> str:
-    digest = hashlib.sha256()
-    for utterance in utterances:
-        digest.update(f"{utterance.key} {utterance.speaker} {os.path.getsize(utterance.path)}\n".encode())
-    return json.dumps(asdict(parameters) | {"conversations": True, "utterances": digest.hexdigest()}) + "\n"
 
 
 def _pieces_of_speakers(
@@ -225,11 +224,10 @@ def _draw_speakers(names: Sequence[str], parameters: Parameters) -> Iterator[tup
 def _make(wavs: Path, parameters: Parameters, job: _Job) -> None:
     """Writes what is missing of the wavs of a conversation."""
     rate = parameters.sample_rate
-    names = ("mix", *_source_names(parameters))
-    paths = [wavs / name / f"{file_name(job.key)}.wav" for name in names]
+    paths = wav_paths(wavs, signal_names(parameters.num_spks), job.key)
     if all(path.exists() for path in paths):
         return
-    signals = [_at_level(own, level, rate) for own, level in zip(job.pieces, job.levels)]
+    signals = [at_level(_read_pieces(own, rate), level, rate) for own, level in zip(job.pieces, job.levels)]
     sources = render(job.plan, signals, sample_rate=rate, n_sources=parameters.num_spks)
     peak = max(np.abs(sources).max() / _LARGEST_SHARE, np.abs(sources.sum(axis=0)).max() / PEAK)
     sources /= max(1.0, peak)
@@ -237,14 +235,10 @@ def _make(wavs: Path, parameters: Parameters, job: _Job) -> None:
         write_wav(path, samples, rate)
 
 
-def _at_level(pieces: Sequence[Piece], target: float, rate: int) -> list[np.ndarray]:
-    """Reads a speaker's pieces and brings them, all alike, to a loudness in LUFS."""
+def _read_pieces(pieces: Sequence[Piece], rate: int) -> list[np.ndarray]:
+    """Reads a speaker's pieces, each [n]."""
     files = {path: read_at(path, rate) for path in dict.fromkeys(one.path for one in pieces)}
-    signals = [np.asarray(files[one.path][one.start : one.stop], np.float32) for one in pieces]
-    joined = np.concatenate(signals)
-    level = loudness(joined, rate) if len(joined) >= SHORTEST * rate else -np.inf
-    gain = 10 ** ((target - level) / 20) if np.isfinite(level) else 1.0
-    return [np.float32(gain) * signal for signal in signals]
+    return [np.asarray(files[one.path][one.start : one.stop], np.float32) for one in pieces]
 
 
 def _write(
@@ -257,8 +251,8 @@ def _write(
     corpus: str,
     sexes: Mapping[str, str],
 ) -> None:
-    names = ("mix", *_source_names(parameters))
-    paths = [{job.key: str(wavs / name / f"{file_name(job.key)}.wav") for job in jobs} for name in names]
+    names = signal_names(parameters.num_spks)
+    paths = [{job.key: str(wav_paths(wavs, [name], job.key)[0]) for job in jobs} for name in names]
     rttm: list[str] = []
     rate = parameters.sample_rate
     for job in jobs:
@@ -266,15 +260,13 @@ def _write(
         rttm += rttm_lines(job.key, turns)
     everyone = dict.fromkeys(speaker for job in jobs for speaker in job.speakers)
     absent = {job.key: _absent(job, parameters) for job in jobs}
-    known = {speaker: sex for speaker in everyone if (sex := sexes.get(speaker))}
-    complete = len(known) == len(everyone) and not any(absent.values())
     write_data_dir(
         data_dir,
         mixtures=paths[0],
         sources=paths[1:],
         num_samples={job.key: job.plan.n_samples for job in jobs},
         src2spk={job.key: (*job.speakers, *absent[job.key]) for job in jobs},
-        spk2gender=known if complete else None,
+        spk2gender=None if any(absent.values()) else sexes_of(list(everyone), sexes),
         extra={
             MIXTURES_STAMP: stamp,
             CORPUS: f"{corpus}, simulated conversations, seed {parameters.seed}\n",
@@ -308,7 +300,3 @@ def _statistics(parameters: Parameters, jobs: Sequence[_Job]) -> list[str]:
 def read_statistics(data_dir: Path) -> str:
     """Returns what a set's statistics.txt says."""
     return text_of(data_dir / "statistics.txt") or ""
-
-
-def _source_names(parameters: Parameters) -> list[str]:
-    return [f"s{i}" for i in range(1, parameters.num_spks + 1)]

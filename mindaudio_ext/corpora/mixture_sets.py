@@ -1,7 +1,5 @@
 """Sets of mixtures of a corpus of speech, by LibriMix's rules: wavs, and the data directory that lists them."""
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -10,23 +8,29 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from mindaudio_ext.corpora.librispeech import Utterance
 from mindaudio_ext.corpora.mixture_plan import Candidate, Parameters, Plan, draw_mixtures, rng_of
-from mindaudio_ext.data.audio import WAV_HEADER, is_whole_wav, read_audio, write_wav
-from mindaudio_ext.data.kaldi_dir import CORPUS, read_data_dir
+from mindaudio_ext.corpora.wav_set import (
+    check_set,
+    is_finished,
+    prepare,
+    read_at,
+    sexes_of,
+    signal_names,
+    stamp_of,
+    wav_folder,
+    wav_paths,
+)
+from mindaudio_ext.data.audio import WAV_HEADER, write_wav
+from mindaudio_ext.data.kaldi_dir import CORPUS
 from mindaudio_ext.data.kaldi_dir_writer import MIXTURES_STAMP, data_folder, write_data_dir
 from mindaudio_ext.data.mixture import LOUDEST, QUIETEST, SHORTEST, loudness, mix
 from mindaudio_ext.data.parallel import parallel_map
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.files import write_text
-from mindaudio_ext.keys import MAX_SOURCES, file_name, require_name
 from mindaudio_ext.lock import locked
-from mindaudio_ext.output_folder import OutputFolder
 
 log = logging.getLogger(__name__)
-TAKEN = ("wav", "corpus", "check")  # folders beside the data directories
 
 
 def make_mixtures(
@@ -57,7 +61,7 @@ def make_mixtures(
     _check_parameters(parameters)
     data = Path(os.path.abspath(data))
     data_dir, wavs = data / parameters.set_name, data / "wav" / parameters.set_name
-    stamp = _stamp(utterances, parameters)
+    stamp = stamp_of(utterances, asdict(parameters))
     data_folder(data_dir).recover()
     if is_finished(data_dir, wavs, stamp):
         return data_dir
@@ -85,21 +89,20 @@ def _make_set(
         raise InputError("; ".join((str(error), *left_out))) from error
     for line in left_out:
         log.warning("set %s: %s", parameters.set_name, line)
-    names = ("mix", *_source_names(parameters))
-    files = [f"{name}/{file_name(plan.key)}.wav" for name in names for plan in plans]
+    names = signal_names(parameters.num_spks)
+    files = [str(path.relative_to(wavs)) for plan in plans for path in wav_paths(wavs, names, plan.key)]
     wav_folder(data_dir, wavs).claim([MIXTURES_STAMP, *files])
     made = _make_wavs(wavs, plans, parameters, nj)
     speakers = {plan.key: tuple(source.utterance.speaker for source in plan.sources) for plan in plans}
     everyone = dict.fromkeys(speaker for key in made for speaker in speakers[key])
-    known = {speaker: sex for speaker in everyone if (sex := (sexes or {}).get(speaker))}
-    paths = [{key: str(wavs / name / f"{file_name(key)}.wav") for key in made} for name in names]
+    paths = [{key: str(wav_paths(wavs, [name], key)[0]) for key in made} for name in names]
     write_data_dir(
         data_dir,
         mixtures=paths[0],
         sources=paths[1:],
         num_samples=made,
         src2spk={key: speakers[key] for key in made},
-        spk2gender=known if len(known) == len(everyone) else None,
+        spk2gender=sexes_of(list(everyone), sexes or {}),
         extra={MIXTURES_STAMP: stamp, CORPUS: f"{corpus}, LibriMix's rules, min mode, seed {parameters.seed}\n"},
     )
 
@@ -116,59 +119,11 @@ def _make_wavs(wavs: Path, plans: Sequence[Plan], parameters: Parameters, nj: in
 
 
 def _check_parameters(parameters: Parameters) -> None:
-    require_name(parameters.set_name, "set")
-    if parameters.set_name in TAKEN:
-        raise InputError(f"'{parameters.set_name}' cannot be the name of a set")
-    if not 2 <= parameters.num_spks <= MAX_SOURCES:
-        raise InputError(f"num_spks: 2 to {MAX_SOURCES} sources can be mixed; got {parameters.num_spks}")
+    check_set(parameters.set_name, parameters.num_spks)
     if parameters.n_mixtures < 1:
         raise InputError(f"n_mixtures: at least one is expected; got {parameters.n_mixtures}")
     if parameters.sample_rate < 1000:
         raise InputError(f"sample_rate: at least 1000 Hz is expected; got {parameters.sample_rate}")
-
-
-def _stamp(utterances: Sequence[Utterance], parameters: Parameters) -> str:
-    """Says what a set was made from: the parameters, and a digest of the corpus's names and sizes."""
-    digest = hashlib.sha256()
-    for utterance in utterances:
-        digest.update(f"{utterance.key} {utterance.speaker} {os.path.getsize(utterance.path)}\n".encode())
-    return json.dumps(asdict(parameters) | {"utterances": digest.hexdigest()}) + "\n"
-
-
-def is_finished(data_dir: Path, wavs: Path, stamp: str) -> bool:
-    """Tells whether the set was made with this stamp and every wav is there in its full size."""
-    if any(text_of(folder / MIXTURES_STAMP) != stamp for folder in (data_dir, wavs)):
-        return False
-    made = read_data_dir(data_dir)
-    paths = [(value, made.num_samples[key]) for scp in (made.mixtures, *made.sources) for key, value in scp.items()]
-    return all(is_whole_wav(path, length) and wavs in Path(path).parents for path, length in paths)
-
-
-def prepare(data_dir: Path, wavs: Path, stamp: str) -> None:
-    """Removes wavs that were made with another stamp; refuses to touch what this command did not make."""
-    if text_of(data_dir / MIXTURES_STAMP) == stamp:
-        data_folder(data_dir).require_ours()
-    else:
-        data_folder(data_dir).require_replaceable()
-    folder = wav_folder(data_dir, wavs)
-    if text_of(wavs / MIXTURES_STAMP) != stamp:
-        folder.remove()
-    folder.require_ours()
-    write_text(wavs / MIXTURES_STAMP, stamp)
-
-
-def wav_folder(data_dir: Path, wavs: Path) -> OutputFolder:
-    """Returns the folder of a set's wavs; before there were marks it had a stamp, and the set listed them."""
-
-    def before_marks(folder: Path) -> list[str] | None:
-        stamp = text_of(folder / MIXTURES_STAMP)
-        if stamp is None or stamp != text_of(data_dir / MIXTURES_STAMP):
-            return None if stamp is None else [MIXTURES_STAMP]
-        made = read_data_dir(data_dir)
-        listed = [path for scp in (made.mixtures, *made.sources) for path in scp.values()]
-        return [MIXTURES_STAMP, *(os.path.relpath(path, folder) for path in listed)]
-
-    return OutputFolder(wavs, "folder of mixtures", before_marks)
 
 
 def _usable(utterances: Sequence[Utterance], parameters: Parameters, nj: int) -> tuple[list[Candidate], list[str]]:
@@ -197,8 +152,7 @@ def _measure(utterance: Utterance, *, sample_rate: int) -> float | None:
 
 def _make(wavs: Path, parameters: Parameters, plan: Plan) -> int:
     """Writes the wavs of a mixture when one is missing; gives its samples, 0 when a source is silent in its part."""
-    names = ("mix", *_source_names(parameters))
-    paths = [wavs / name / f"{file_name(plan.key)}.wav" for name in names]
+    paths = wav_paths(wavs, signal_names(parameters.num_spks), plan.key)
     if all(path.exists() for path in paths):
         return (paths[0].stat().st_size - WAV_HEADER) // 2
     signals = [read_at(source.utterance.path, parameters.sample_rate) for source in plan.sources]
@@ -209,18 +163,3 @@ def _make(wavs: Path, parameters: Parameters, plan: Plan) -> int:
     for path, samples in zip(paths, (mixture, *sources)):
         write_wav(path, samples, parameters.sample_rate)
     return len(mixture)
-
-
-def read_at(path: str, sample_rate: int) -> np.ndarray:
-    """Reads float [T] and resamples it to the rate."""
-    samples, rate = read_audio(path)
-    return samples if rate == sample_rate else resample_poly(samples, sample_rate, rate)
-
-
-def _source_names(parameters: Parameters) -> list[str]:
-    return [f"s{i}" for i in range(1, parameters.num_spks + 1)]
-
-
-def text_of(path: Path) -> str | None:
-    """Returns what a file says; None when there is none."""
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mindaudio_ext.data.audio import from_pcm16, to_pcm16
-from mindaudio_ext.data.conversation import Statistics, find_pieces, plan_conversation, render
+from mindaudio_ext.data.conversation import Statistics, find_pieces, render
+from mindaudio_ext.data.conversation_plan import plan_conversation
 from mindaudio_ext.data.examples import Example, Examples
 from mindaudio_ext.data.mindrecord import Manifest, read_rows
-from mindaudio_ext.data.mixture import LOUDEST, PEAK, QUIETEST, SHORTEST, loudness
+from mindaudio_ext.data.mixture import LOUDEST, PEAK, QUIETEST, at_level
 from mindaudio_ext.errors import InputError
 
 _UTTERANCES = 2  # of a speaker in an example, at most
@@ -87,7 +88,7 @@ class Conversations(Examples):
             found = [samples[piece] for samples in own for piece in find_pieces(samples, rate)]
             if not found:
                 return None
-            pieces.append(_at_level(found, rng.uniform(QUIETEST, LOUDEST), rate))
+            pieces.append(at_level(found, rng.uniform(QUIETEST, LOUDEST), rate))
         lengths = [[len(piece) for piece in own] for own in pieces]
         n_samples = max(round(_CONVERSATION * rate), 2 * self.segment)
         plan = plan_conversation(rng, self.asked, lengths, n_samples=n_samples, sample_rate=rate)
@@ -97,11 +98,3 @@ class Conversations(Examples):
         peak = max(np.abs(sources).max(), np.abs(sources.sum(axis=0)).max())
         sources = sources * min(1.0, PEAK / peak) if peak > 0 else sources
         return from_pcm16(to_pcm16(sources.sum(axis=0))), from_pcm16(to_pcm16(sources))
-
-
-def _at_level(pieces: list[np.ndarray], target: float, rate: int) -> list[np.ndarray]:
-    """Brings a speaker's pieces, all alike, to a loudness in LUFS; they stay as they are when they have none."""
-    joined = np.concatenate(pieces)
-    level = loudness(joined, rate) if len(joined) >= SHORTEST * rate else -np.inf
-    gain = np.float32(10 ** ((target - level) / 20)) if np.isfinite(level) else np.float32(1)
-    return [gain * piece for piece in pieces]

@@ -22,6 +22,14 @@ def loudness(samples: np.ndarray, sample_rate: int) -> float:
     return float(_meter(sample_rate).integrated_loudness(np.asarray(samples, np.float64)))
 
 
+def at_level(pieces: Sequence[np.ndarray], target: float, sample_rate: int) -> list[np.ndarray]:
+    """Brings a speaker's pieces, float32 [n], all alike, to a loudness in LUFS; without one they stay as they are."""
+    joined = np.concatenate(pieces)
+    level = loudness(joined, sample_rate) if len(joined) >= SHORTEST * sample_rate else -np.inf
+    gain = np.float32(10 ** ((target - level) / 20)) if np.isfinite(level) else np.float32(1)
+    return [gain * piece for piece in pieces]
+
+
 def mix(
     signals: Sequence[np.ndarray], *, loudnesses: Sequence[float], targets: Sequence[float] | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

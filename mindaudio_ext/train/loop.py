@@ -97,7 +97,7 @@ class Trainer:
             augmentation=AUGMENTATIONS.get(config.augmentation)(**arguments_of(config, "augmentation_conf")),
             share=share,
             keep_silent=self.takes_silence,
-            conversations=_conversations(config),
+            conversations=asked_conversations(config),
             conversation_speakers=config.conversation_speakers,
         )
         self.states = StateFiles(self.experiment.checkpoints)
@@ -348,9 +348,14 @@ class Trainer:
         write_facts(self.experiment, self._history(), n_parameters=n_parameters, n_devices=self.ranks.size)
 
 
-def _conversations(config: Config) -> Statistics | None:
+def asked_conversations(config: Config) -> Statistics | None:
     """Returns what the conversations to train on are to be like; None when there are none."""
-    asked = Statistics(silence=config.conversation_silence, overlap=config.conversation_overlap)
+    asked = Statistics(
+        silence=config.conversation_silence,
+        overlap=config.conversation_overlap,
+        mean_pause=config.conversation_mean_pause,
+        mean_overlap=config.conversation_mean_overlap,
+    )
     return asked if config.conversations else None
 
 

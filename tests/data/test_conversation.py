@@ -3,13 +3,8 @@
 import numpy as np
 import pytest
 
-from mindaudio_ext.data.conversation import (
-    Statistics,
-    Tally,
-    find_pieces,
-    plan_conversation,
-    render,
-)
+from mindaudio_ext.data.conversation import Statistics, Tally, find_pieces, render
+from mindaudio_ext.data.conversation_plan import plan_conversation
 
 RATE = 8000
 

@@ -20,6 +20,7 @@ from thorough import UNDER_ALL, few
 from tiny_experiment import make_data, write_wav
 
 from mindaudio_ext.config import load_config, save_config
+from mindaudio_ext.data.conversation import Statistics
 from mindaudio_ext.data.mindrecord import read_manifest
 from mindaudio_ext.data.mindrecord_writer import dump
 from mindaudio_ext.errors import InputError
@@ -27,6 +28,8 @@ from mindaudio_ext.train import loop
 from mindaudio_ext.train.loop import Trainer
 from mindaudio_ext.train.stop import Stopped
 from mindaudio_ext.train.validate import score_utterances
+
+ROOT = Path(__file__).resolve().parents[2]
 
 BASE = Path(__file__).parents[2] / "conf/base.yaml"
 TINY = (
@@ -509,3 +512,13 @@ def test_an_ordinary_model_learns_silence(sets, whole, tmp_path, lines, caplog):
     assert -30 < last["valid_loss"] < 0
     assert "2 of 4 sources are silent and not scored" in caplog.text
     assert "crops without one are trained on" not in caplog.text
+
+
+def test_the_config_says_what_conversations_are_like():
+    keys = {"silence": 0.12, "overlap": 0.18, "mean_pause": 0.7, "mean_overlap": 1.1}
+    overrides = ["conversations=true", *(f"conversation_{name}={value}" for name, value in keys.items())]
+    config = load_config(ROOT / "conf/base.yaml", ROOT / "conf/mini.yaml", overrides)
+    assert loop.asked_conversations(config) == Statistics(**keys)
+    assert loop.asked_conversations(dataclasses.replace(config, conversations=False)) is None
+    with pytest.raises(InputError, match=r"conversation_mean_pause: .*above 0\.2"):
+        load_config(ROOT / "conf/base.yaml", ROOT / "conf/mini.yaml", ["conversation_mean_pause=0.2"])
