@@ -20,6 +20,10 @@ n_dev=30                       # conversations to validate on (1-1000000)
 dev_seconds="30 30"            # their least and greatest length, s; one number for both
 n_test=20                      # conversations to score (1-1000000)
 test_seconds="120 240"         # their least and greatest length, s; one number for both
+noise=                         # white, pink, brown, babble (of speakers who are not in the conversation), or a folder of noise; empty: none
+dev_noise=                     # the same for the set to validate on; noise when empty
+test_noise=                    # the same for the set to score; noise when empty
+snr="5 20"                     # least and greatest of the speech over the noise, dB; one number for both
 seed=0                         # of the conversations (0-2147483647)
 debug=false                    # show the traceback of an error
 
@@ -33,17 +37,18 @@ debug_flag=() statistics_option=()
 if [[ $debug == true ]]; then debug_flag=(--debug); fi
 if [[ -n $statistics ]]; then statistics_option=(--statistics "$statistics"); fi
 
-# make NAME COUNT SECONDS SUBSETS: makes a set and checks it.
+# make NAME COUNT SECONDS SUBSETS NOISE: makes a set and checks it.
 make() {
     local subsets=$4
     if [[ $split_speakers == true ]]; then subsets=''; fi
     run_command python -m mindaudio_ext.bin.make_conversations --librispeech "$librispeech" --subsets "$subsets" \
         --split_speakers "$split_speakers" --data "$data" --set "$1" --n_conversations "$2" --seconds "$3" \
         --speakers "$speakers" --num_spks "$num_spks" --sample_rate "$sample_rate" --seed "$seed" --nj "$nj" \
+        --noise "$5" --snr "$snr" \
         "${statistics_option[@]}" "${debug_flag[@]}"
     run_command python -m mindaudio_ext.bin.validate_data_dir "$data/$1" --nj "$nj" "${debug_flag[@]}"
 }
 
-make train "$n_train" "$train_seconds" "$train_subsets"
-make dev "$n_dev" "$dev_seconds" "$dev_subsets"
-make test "$n_test" "$test_seconds" "$test_subsets"
+make train "$n_train" "$train_seconds" "$train_subsets" "$noise"
+make dev "$n_dev" "$dev_seconds" "$dev_subsets" "${dev_noise:-$noise}"
+make test "$n_test" "$test_seconds" "$test_subsets" "${test_noise:-$noise}"

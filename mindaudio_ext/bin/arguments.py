@@ -4,10 +4,12 @@ import argparse
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mindaudio_ext.config import KEYS, MOST_SHIFTS, Config, read_resolved, with_settings
 from mindaudio_ext.config.config import first_difference, plain_values
+from mindaudio_ext.corpora.librispeech import Utterance, find_utterances, list_subsets, read_sexes, split_speakers
 from mindaudio_ext.errors import InputError, shown
 from mindaudio_ext.keys import MAX_SOURCES
 
@@ -105,6 +107,51 @@ def add_shifts(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="separate N times, each time a little later, and take the mean; 1 is the fastest; default: the config's",
     )
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What a set is made of.
+
+    Attributes:
+        utterances: of single speakers.
+        corpus: what they are, for RESULTS.md.
+        sexes: speaker -> f or m, as far as known.
+    """
+
+    utterances: list[Utterance]
+    corpus: str
+    sexes: dict[str, str]
+
+
+def add_speech_set(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a set: its speech, its name and folder, and what all draws depend on."""
+    parser.add_argument("--librispeech", type=not_empty, required=True, help="folder in LibriSpeech's layout, any rate")
+    parser.add_argument(
+        "--data", type=not_empty, required=True, help="the wavs go to DATA/wav/SET, the data directory is DATA/SET"
+    )
+    parser.add_argument("--set", type=not_empty, required=True, help="name of the set")
+    parser.add_argument("--subsets", default="", help="subsets to use, separated by spaces (all)")
+    parser.add_argument(
+        "--split_speakers",
+        choices=("true", "false"),
+        default="false",
+        help="take only the speakers of this set, which is train, dev (10 %% of them) or test (10 %%)",
+    )
+    parser.add_argument("--corpus", default="", metavar="TEXT", help="what the speech is, for RESULTS.md (the subsets)")
+    add_num_spks(parser)
+    add_sample_rate(parser)
+    add_seed(parser, "of every draw")
+    add_nj(parser)
+
+
+def read_speech(args: argparse.Namespace) -> Speech:
+    """Finds the speech that these options name; raises InputError when there is none."""
+    subsets = args.subsets.split() or list_subsets(args.librispeech)
+    utterances = find_utterances(args.librispeech, subsets)
+    if args.split_speakers == "true":
+        utterances = split_speakers(utterances, args.set, args.seed)
+    return Speech(utterances, args.corpus or " ".join(subsets), read_sexes(args.librispeech))
 
 
 def add_config(parser: argparse.ArgumentParser, what: str) -> None:

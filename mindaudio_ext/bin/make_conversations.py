@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from mindaudio_ext.bin.arguments import path, whole_number
-from mindaudio_ext.bin.speech_set import add_speech_set, read_speech
+from mindaudio_ext.bin.arguments import add_speech_set, path, read_speech, whole_number
 from mindaudio_ext.config.layers import read_mapping
 from mindaudio_ext.corpora.conversations import Parameters, make_conversations, read_statistics
 from mindaudio_ext.data.conversation import Statistics
@@ -24,10 +23,12 @@ def run(args: argparse.Namespace) -> None:
         n_conversations=args.n_conversations,
         num_spks=args.num_spks,
         speakers=tuple(args.speakers),
-        seconds=tuple(args.seconds),
+        seconds=args.seconds,
         sample_rate=args.sample_rate,
         seed=args.seed,
         asked=asked,
+        noise=args.noise,
+        snr=args.snr,
     )
     data_dir = make_conversations(
         speech.utterances, args.data, parameters, corpus=speech.corpus, sexes=speech.sexes, nj=args.nj
@@ -62,12 +63,16 @@ def _numbers(low: int, high: int) -> Callable[[str], list[int]]:
     return parse
 
 
-def _span(text: str) -> tuple[float, float]:
-    """Is the type of a length in seconds, or of the shortest and the longest, separated by a space."""
-    words = text.split()
-    if not 1 <= len(words) <= 2 or not all(re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,6})?", word) for word in words):
-        raise argparse.ArgumentTypeError("seconds are expected, or the least and the most of them")
-    return float(words[0]), float(words[-1])
+def _span(unit: str) -> Callable[[str], tuple[float, float]]:
+    """Returns the type of a number, or of the least and the most, separated by a space."""
+
+    def parse(text: str) -> tuple[float, float]:
+        words = text.split()
+        if not 1 <= len(words) <= 2 or not all(re.fullmatch(r"-?[0-9]{1,5}(\.[0-9]{1,6})?", word) for word in words):
+            raise argparse.ArgumentTypeError(f"{unit} are expected, or the least and the most of them")
+        return float(words[0]), float(words[-1])
+
+    return parse
 
 
 def parser() -> argparse.ArgumentParser:
@@ -85,13 +90,26 @@ def parser() -> argparse.ArgumentParser:
     )
     arguments.add_argument(
         "--seconds",
-        type=_span,
+        type=_span("seconds"),
         default=(60.0, 120.0),
         metavar="S...",
         help="length, or the least and the most (60 120)",
     )
     arguments.add_argument(
         "--statistics", type=path, metavar="FILE", help="YAML of what conversations are to be like (the defaults)"
+    )
+    arguments.add_argument(
+        "--noise",
+        default="",
+        metavar="NOISE",
+        help="white, pink, brown, babble of speakers who are not in the conversation, or a folder of noise (none)",
+    )
+    arguments.add_argument(
+        "--snr",
+        type=_span("dB"),
+        default=(5.0, 20.0),
+        metavar="DB...",
+        help="of the speech over the noise, or the least and the most (5 20)",
     )
     return arguments
 

@@ -3,8 +3,7 @@
 import argparse
 import logging
 
-from mindaudio_ext.bin.arguments import whole_number
-from mindaudio_ext.bin.speech_set import add_speech_set, read_speech
+from mindaudio_ext.bin.arguments import add_speech_set, read_speech, whole_number
 from mindaudio_ext.corpora.mixture_plan import Parameters
 from mindaudio_ext.corpora.mixture_sets import make_mixtures
 from mindaudio_ext.data.kaldi_dir import read_data_dir

@@ -11,8 +11,22 @@ import numpy as np
 
 from mindaudio_ext.corpora.librispeech import Utterance
 from mindaudio_ext.corpora.mixture_plan import rng_of
+from mindaudio_ext.corpora.noise import (
+    BABBLE,
+    COLOURS,
+    Piece,
+    Voices,
+    at_snr,
+    check_noise,
+    coloured,
+    draw_babble,
+    draw_files,
+    noise_files,
+    recorded,
+)
 from mindaudio_ext.corpora.wav_set import (
     check_set,
+    digest_of,
     is_finished,
     prepare,
     read_at,
@@ -55,6 +69,8 @@ class Parameters:
         sample_rate: Hz.
         seed: of every draw.
         asked: what conversations are to be like.
+        noise: white, pink, brown, babble of speakers who are not in the conversation, or a folder; empty: none.
+        snr: the least and the most of its SNR, dB: the speech's power while somebody speaks over the noise's.
         format: of the recipe.
     """
 
@@ -66,21 +82,17 @@ class Parameters:
     sample_rate: int
     seed: int
     asked: Statistics
+    noise: str = ""
+    snr: tuple[float, float] = (5.0, 20.0)
     format: int = CONVERSATIONS_FORMAT
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A piece of an utterance: its file and its samples at the set's rate."""
-
-    path: str
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
 class _Job:
-    """A conversation to be made: its key and number; its speakers, of each the pieces and the loudness in LUFS."""
+    """A conversation to be made: its key and number; its speakers, of each the pieces and the loudness in LUFS.
+
+    `noise` is what it is recorded of, when it is.
+    """
 
     key: str
     index: int
@@ -88,6 +100,7 @@ class _Job:
     pieces: tuple[tuple[Piece, ...], ...]
     levels: tuple[float, ...]
     plan: Conversation
+    noise: Voices
 
 
 def make_conversations(
@@ -103,7 +116,7 @@ def make_conversations(
 
     Args:
         utterances: of single speakers.
-        data: wavs go to `data/wav/<set>/{mix,s1,s2,...}/<key>.wav`, the data directory is `data/<set>`.
+        data: wavs go to `data/wav/<set>/{mix,s1,s2,...,noise}/<key>.wav`, the data directory is `data/<set>`.
         parameters: of the set. With others than before, the set is made anew.
         corpus: what the utterances are, for RESULTS.md.
         sexes: speaker -> f or m, as far as known.
@@ -113,21 +126,21 @@ def make_conversations(
         the data directory, in which `statistics.txt` says what was asked for and what there is.
 
     Raises:
-        InputError: when speech or statistics do not do, or the folders hold something this command did not make.
+        InputError: when speech, noise or statistics do not do, or the folders hold something this command did not make.
     """
     _check(parameters)
     data = Path(os.path.abspath(data))
     data_dir, wavs = data / parameters.set_name, data / "wav" / parameters.set_name
-    stamp = stamp_of(utterances, asdict(parameters) | {"conversations": True})
+    files = noise_files(parameters.noise) if parameters.noise and parameters.noise not in (*COLOURS, BABBLE) else []
+    stamp = stamp_of(utterances, asdict(parameters) | {"conversations": True, "noise_files": digest_of(files)})
     data_folder(data_dir).recover()
     if is_finished(data_dir, wavs, stamp) and (data_dir / RTTM).is_file():
         return data_dir
     with locked(wavs.parent, wavs.name):
         prepare(data_dir, wavs, stamp)
-        jobs = _draw(_pieces_of_speakers(utterances, parameters, nj), parameters)
-        names = signal_names(parameters.num_spks)
-        files = [str(path.relative_to(wavs)) for job in jobs for path in wav_paths(wavs, names, job.key)]
-        wav_folder(data_dir, wavs).claim([MIXTURES_STAMP, *files])
+        jobs = _draw(_pieces_of_speakers(utterances, parameters, nj), parameters, files)
+        made = [path for job in jobs for path in wav_paths(wavs, _names(parameters), job.key)]
+        wav_folder(data_dir, wavs).claim([MIXTURES_STAMP, *(str(path.relative_to(wavs)) for path in made)])
         make = partial(_make, wavs, parameters)
         for _ in parallel_map(make, jobs, nj=nj, title=f"conversations of {parameters.set_name}"):
             pass
@@ -146,6 +159,11 @@ def _check(parameters: Parameters) -> None:
     for number in sorted(set(parameters.speakers)):
         if problem := parameters.asked.problem(number):
             raise InputError(f"conversations of {number} speaker(s) cannot be made: {problem}")
+    check_noise(parameters.noise, parameters.snr)
+
+
+def _names(parameters: Parameters) -> list[str]:
+    return [*signal_names(parameters.num_spks), *(["noise"] if parameters.noise else [])]
 
 
 def _pieces_of_speakers(
@@ -182,7 +200,7 @@ def _cut(utterance: Utterance, *, sample_rate: int) -> tuple[Piece, ...]:
     return tuple(Piece(utterance.path, one.start, one.stop) for one in slices)
 
 
-def _draw(pieces: Mapping[str, tuple[Piece, ...]], parameters: Parameters) -> list[_Job]:
+def _draw(pieces: Mapping[str, tuple[Piece, ...]], parameters: Parameters, files: Sequence[str] = ()) -> list[_Job]:
     """Draws the conversations, one after the other: each makes up for what those before it have too much of."""
     jobs: list[_Job] = []
     so_far = {number: Tally() for number in parameters.speakers}
@@ -201,8 +219,24 @@ def _draw(pieces: Mapping[str, tuple[Piece, ...]], parameters: Parameters) -> li
             before=before,
         )
         before.add(plan.tally)
-        jobs.append(_Job(key, index, speakers, own, tuple(levels.tolist()), plan))
+        others = [pieces[name] for name in sorted(pieces) if name not in speakers]
+        noise = _draw_noise(parameters, index, plan.n_samples, others, files)
+        jobs.append(_Job(key, index, speakers, own, tuple(levels.tolist()), plan, noise))
     return jobs
+
+
+def _draw_noise(
+    parameters: Parameters,
+    index: int,
+    n_samples: int,
+    others: Sequence[tuple[Piece, ...]],
+    files: Sequence[str],
+) -> Voices:
+    """Draws what a conversation's noise is recorded of; none of a colour is."""
+    rng = rng_of(parameters, "recordings of noise", index)
+    if parameters.noise == BABBLE:
+        return draw_babble(rng, others)
+    return draw_files(rng, files, n_samples / parameters.sample_rate) if files else ()
 
 
 def _draw_speakers(names: Sequence[str], parameters: Parameters) -> Iterator[tuple[str, ...]]:
@@ -224,15 +258,26 @@ def _draw_speakers(names: Sequence[str], parameters: Parameters) -> Iterator[tup
 def _make(wavs: Path, parameters: Parameters, job: _Job) -> None:
     """Writes what is missing of the wavs of a conversation."""
     rate = parameters.sample_rate
-    paths = wav_paths(wavs, signal_names(parameters.num_spks), job.key)
+    paths = wav_paths(wavs, _names(parameters), job.key)
     if all(path.exists() for path in paths):
         return
     signals = [at_level(_read_pieces(own, rate), level, rate) for own, level in zip(job.pieces, job.levels)]
-    sources = render(job.plan, signals, sample_rate=rate, n_sources=parameters.num_spks)
-    peak = max(np.abs(sources).max() / _LARGEST_SHARE, np.abs(sources.sum(axis=0)).max() / PEAK)
-    sources /= max(1.0, peak)
-    for path, samples in zip(paths, (to_pcm16(sources.sum(axis=0)), *to_pcm16(sources))):
+    parts = render(job.plan, signals, sample_rate=rate, n_sources=parameters.num_spks)
+    if parameters.noise:
+        parts = np.concatenate([parts, _noise(parameters, job, parts)[None]])
+    peak = max(np.abs(parts).max() / _LARGEST_SHARE, np.abs(parts.sum(axis=0)).max() / PEAK)
+    parts /= max(1.0, peak)
+    for path, samples in zip(paths, (to_pcm16(parts.sum(axis=0)), *to_pcm16(parts))):
         write_wav(path, samples, rate)
+
+
+def _noise(parameters: Parameters, job: _Job, sources: np.ndarray) -> np.ndarray:
+    """Returns the noise, float32 [T], of a conversation with these sources, [C, T]."""
+    rng, rate, n_samples = rng_of(parameters, "noise", job.index), parameters.sample_rate, job.plan.n_samples
+    snr = rng.uniform(*parameters.snr)
+    if parameters.noise in COLOURS:
+        return at_snr(coloured(rng, parameters.noise, n_samples, rate), sources, snr)
+    return at_snr(recorded(job.noise, n_samples, rate), sources, snr)
 
 
 def _read_pieces(pieces: Sequence[Piece], rate: int) -> list[np.ndarray]:
@@ -251,8 +296,7 @@ def _write(
     corpus: str,
     sexes: Mapping[str, str],
 ) -> None:
-    names = signal_names(parameters.num_spks)
-    paths = [{job.key: str(wav_paths(wavs, [name], job.key)[0]) for job in jobs} for name in names]
+    paths = {name: {job.key: str(wav_paths(wavs, [name], job.key)[0]) for job in jobs} for name in _names(parameters)}
     rttm: list[str] = []
     rate = parameters.sample_rate
     for job in jobs:
@@ -262,18 +306,24 @@ def _write(
     absent = {job.key: _absent(job, parameters) for job in jobs}
     write_data_dir(
         data_dir,
-        mixtures=paths[0],
-        sources=paths[1:],
+        mixtures=paths["mix"],
+        sources=[paths[name] for name in signal_names(parameters.num_spks)[1:]],
+        noise=paths.get("noise"),
         num_samples={job.key: job.plan.n_samples for job in jobs},
         src2spk={job.key: (*job.speakers, *absent[job.key]) for job in jobs},
         spk2gender=None if any(absent.values()) else sexes_of(list(everyone), sexes),
         extra={
             MIXTURES_STAMP: stamp,
-            CORPUS: f"{corpus}, simulated conversations, seed {parameters.seed}\n",
+            CORPUS: f"{corpus}, simulated conversations{_said_of_noise(parameters)}, seed {parameters.seed}\n",
             RTTM: "".join(f"{line}\n" for line in rttm),
             "statistics.txt": "".join(f"{line}\n" for line in _statistics(parameters, jobs)),
         },
     )
+
+
+def _said_of_noise(parameters: Parameters) -> str:
+    lowest, highest = parameters.snr
+    return f", {Path(parameters.noise).name} noise at {lowest:g} to {highest:g} dB" if parameters.noise else ""
 
 
 def _absent(job: _Job, parameters: Parameters) -> tuple[str, ...]:

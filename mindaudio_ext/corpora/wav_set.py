@@ -38,6 +38,13 @@ def stamp_of(utterances: Sequence[Utterance], parameters: Mapping[str, object]) 
     return json.dumps({**parameters, "utterances": digest.hexdigest()}) + "\n"
 
 
+def digest_of(files: Sequence[str]) -> str:
+    """Returns a digest of files' names and sizes; the same wherever their folder is."""
+    above = os.path.commonpath([os.path.dirname(file) for file in files]) if files else ""
+    lines = [f"{os.path.relpath(file, above)} {os.path.getsize(file)}\n" for file in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def signal_names(num_spks: int) -> list[str]:
     """Names the folders of a set's wavs: the mixture's, then the sources'."""
     return ["mix", *(f"s{number}" for number in range(1, num_spks + 1))]

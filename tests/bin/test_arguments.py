@@ -22,7 +22,7 @@ TEXTS = {
     "launch": {"master_addr", "module", "arguments"},
     "librimix_data": {"sets", "librimix", "librispeech", "wham", "metadata", "out"},  # empty: not given
     "make_librimix": {"freqs", "modes", "types"},
-    "make_conversations": {"subsets", "corpus"},
+    "make_conversations": {"subsets", "corpus", "noise"},
     "make_mixtures": {"subsets", "corpus"},
     "score": {"command_line"},
 }

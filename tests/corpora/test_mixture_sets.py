@@ -95,7 +95,7 @@ def test_a_finished_set_is_not_touched(corpus, tmp_path, monkeypatch):
     utterances = find_utterances(corpus, ["all"])
     parameters = Parameters("train", 6, 2, 8000, 0)
     make_mixtures(utterances, tmp_path / "data", parameters)
-    monkeypatch.setattr("mindaudio_ext.corpora.mixture_sets.read_audio", None)  # reading anything would fail
+    monkeypatch.setattr("mindaudio_ext.corpora.wav_set.read_audio", None)  # reading anything would fail
     make_mixtures(utterances, tmp_path / "data", parameters)
 
 
