@@ -3,7 +3,7 @@
 GET /                   the page, with its style, its program and the models in it
 POST /jobs              the body is a recording; answers with the job
 GET /jobs/ID            how far it is; when it is done, the pictures
-GET /jobs/ID/FILE       a wav, to play or with ?download to keep
+GET /jobs/ID/FILE       a wav or who speaks when as RTTM, to play or with ?download to keep
 DELETE /jobs/ID         stops it and removes its files
 """
 
@@ -19,7 +19,7 @@ from mindaudio_ext.errors import InputError
 from mindaudio_ext.inference.models import Model, built_in, describe
 from mindaudio_ext.inference.separator import Separator, find_model
 from mindaudio_ext.interrupt import removed_at_an_end
-from mindaudio_ext.serve.jobs import Jobs
+from mindaudio_ext.serve.jobs import RTTM, Jobs
 from mindaudio_ext.serve.words import in_both, page_words
 
 if TYPE_CHECKING:
@@ -148,12 +148,13 @@ def make_app(jobs: Jobs, models: dict[str, Model], *, first: str, largest: int, 
         jobs.remove(request.path_params["id"])
         return Response(status_code=204)
 
-    async def wav(request: "Request") -> "Response":
+    async def give(request: "Request") -> "Response":
         job, file = jobs.get(request.path_params["id"]), request.path_params["file"]
-        if job is None or file not in [signal["file"] for signal in job.signals]:
+        if job is None or file not in job.downloads:
             return refusal(404, "there is no such file")
-        kept_as = f"{Path(job.name).stem}_{file}" if "download" in request.query_params else None
-        return FileResponse(job.folder / file, media_type="audio/wav", filename=kept_as, headers=_HEADERS)
+        kept_as = job.downloads[file] if "download" in request.query_params else None
+        media_type = "text/plain" if file == RTTM else "audio/wav"
+        return FileResponse(job.folder / file, media_type=media_type, filename=kept_as, headers=_HEADERS)
 
     routes = [
         Route("/", page),
@@ -162,7 +163,7 @@ def make_app(jobs: Jobs, models: dict[str, Model], *, first: str, largest: int, 
         Route("/jobs", add, methods=["POST"]),
         Route("/jobs/{id}", tell),
         Route("/jobs/{id}", remove, methods=["DELETE"]),
-        Route("/jobs/{id}/{file}", wav),
+        Route("/jobs/{id}/{file}", give),
     ]
     return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))])
 

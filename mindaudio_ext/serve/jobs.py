@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mindaudio_ext.data.rttm import write_rttm
 from mindaudio_ext.errors import InputError, describe_error, one_line
+from mindaudio_ext.inference.activity import Speech
 from mindaudio_ext.inference.chunking import Chunking
 from mindaudio_ext.inference.recording import Recording, write_wavs
 from mindaudio_ext.inference.separate_file import separate_file
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 8  # recordings that are not finished
 MOST_KEPT = 32  # recordings, finished ones included; the oldest finished go first
+RTTM = "turns.rttm"  # in a job's folder
 _RUNNING = ("waiting", "working")
 
 
@@ -81,6 +84,7 @@ class Job:
         progress: 0 to 1, of the recording's samples that were read.
         error: what went wrong, one line.
         signals: of a finished one, what the page shows of the mixture and each voice.
+        speech: who speaks when, of a finished one and a model for conversations; None else.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -89,12 +93,20 @@ class Job:
         self.folder.mkdir()
         self.state, self.progress, self.error = "waiting", 0.0, ""
         self.signals: list[dict[str, Any]] = []
+        self.speech: Speech | None = None
         self.stop = threading.Event()
 
     @property
     def input(self) -> Path:
         """The file that the user gave."""
         return self.folder / "input"
+
+    @property
+    def downloads(self) -> dict[str, str]:
+        """The files in the folder that the page may have -> what they are called when they are kept."""
+        stem = Path(self.name).stem
+        turns = {RTTM: f"{stem}.rttm"} if self.speech else {}
+        return {signal["file"]: f"{stem}_{signal['file']}" for signal in self.signals} | turns
 
     @property
     def is_finished(self) -> bool:
@@ -104,7 +116,8 @@ class Job:
     def told(self) -> dict[str, Any]:
         """Returns what the page asks for again and again; `error` in both languages."""
         names = ("id", "name", "state", "progress", "signals")
-        return {name: getattr(self, name) for name in names} | {"error": in_both(self.error) if self.error else ""}
+        told = {name: getattr(self, name) for name in names} | {"error": in_both(self.error) if self.error else ""}
+        return told | {"speech": self.speech and _told_speech(self.speech)}
 
 
 class Jobs:
@@ -165,7 +178,7 @@ class Jobs:
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def _separate(self, job: Job, recording: Recording, model: str) -> None:
-        """Writes mixture.wav and voice_1.wav, ..., and draws them."""
+        """Writes mixture.wav, voice_1.wav, ... and, of a model for conversations, the turns; draws the sounds."""
 
         def go_on(part: float) -> None:
             job.progress = part
@@ -179,7 +192,10 @@ class Jobs:
             self._separators[model] = self._load(model)
         separator = self._separators[model]
         voices = [job.folder / f"voice_{number}.wav" for number in range(1, separator.config.num_spks + 1)]
-        separate_file(separator, recording, voices, chunking=Chunking(), overwrite=True, progress=go_on)
+        rttm = job.folder / RTTM if separator.config.conversations else None
+        done = separate_file(
+            separator, recording, voices, chunking=Chunking(), overwrite=True, progress=go_on, rttm=rttm
+        )
         mixture = job.folder / "mixture.wav"
         write_wavs(
             [mixture],
@@ -187,4 +203,13 @@ class Jobs:
             sample_rate=recording.sample_rate,
             n_samples=recording.n_samples,
         )
-        job.signals = draw([mixture, *voices])
+        if rttm and done.speech:
+            write_rttm(rttm, {Path(job.name).stem: done.speech.as_rttm()})  # a key that the user knows
+        turns = None if done.speech is None else done.speech.turns
+        job.signals, job.speech = draw([mixture, *done.outputs], turns=turns), done.speech
+
+
+def _told_speech(speech: Speech) -> dict[str, Any]:
+    """Returns what the page says: how many speak, and for how many per cent of the time nobody, one and several."""
+    nobody, one, several = (round(100 * share) for share in speech.shares())
+    return {"speakers": len(speech.speaking), "nobody": nobody, "one": one, "several": several, "file": RTTM}

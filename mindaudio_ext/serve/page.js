@@ -105,7 +105,22 @@ function show(told) {
     });
   };
   tracks.forEach(({ button }, number) => button.addEventListener("click", () => choose(number)));
+  tell(told);
   element("result").hidden = false;
+}
+
+// Of a model for conversations: how many were heard, and who speaks when as a file.
+function tell(told) {
+  element("speech").hidden = !told.speech;
+  if (!told.speech) {
+    say(element("listen"), "listen");
+    return;
+  }
+  say(element("listen"), "follow");
+  element("turns").href = `jobs/${told.id}/${told.speech.file}?download`;
+  if (told.speech.speakers === 0) say(element("heard"), "nobody");
+  else if (told.speech.speakers === 1) say(element("heard"), "one", told.speech);
+  else say(element("heard"), "several", told.speech);
 }
 
 const play = (player) => player.play().catch(() => {});  // that the next press interrupts it is no error

@@ -1,4 +1,4 @@
-"""What the page shows of a wav of any length: its outline, its spectrogram, and when it is loud enough to be speech."""
+"""What the page shows of a wav of any length: its outline, its spectrogram, and when somebody speaks in it."""
 
 import itertools
 from collections.abc import Sequence
@@ -17,18 +17,22 @@ _LOUD = 95  # per cent of the frames are below that level
 _SHORTEST_PAUSE = 0.2  # seconds; a shorter one is none
 
 
-def draw(paths: Sequence[Path]) -> list[dict[str, Any]]:
+def draw(
+    paths: Sequence[Path], *, turns: Sequence[Sequence[tuple[float, float]]] | None = None
+) -> list[dict[str, Any]]:
     """Returns the pictures of wavs of the same length, with the first one's peak as the height of all.
 
     Args:
         paths: the mixture and the voices, of one channel.
+        turns: of each voice, starts and ends in seconds; None when only loudness tells when somebody speaks.
 
     Returns:
         For each its `file`, `waveform` (SVG), `spectrogram` (a data URI), and `speech`: [start, end] in seconds each.
     """
     peak = 0.0
     drawn = []
-    for path in paths:
+    known = None if turns is None else [[turn for own in turns for turn in own], *turns]  # somebody's; each voice's
+    for number, path in enumerate(paths):
         with soundfile.SoundFile(path) as sound:
             outline, frames = _columns(sound)
             peak = peak or float(np.abs(outline).max(initial=0))
@@ -37,7 +41,7 @@ def draw(paths: Sequence[Path]) -> list[dict[str, Any]]:
                     "file": path.name,
                     "waveform": waveform(outline, peak, columns=len(outline) // 2),
                     "spectrogram": draw_frames(frames),
-                    "speech": speech(_levels(sound), _FRAME),
+                    "speech": speech(_levels(sound), _FRAME) if known is None else list(map(list, known[number])),
                 }
             )
     return drawn

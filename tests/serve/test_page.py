@@ -1,9 +1,12 @@
 """`mindaudio-separate --serve`: the page in a browser, two windows at once, and what the server refuses."""
 
 import http.client
+import io
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,10 +16,14 @@ import numpy as np
 import pytest
 import soundfile
 from browser import browse
-from tiny_experiment import RATE, make_experiment, write_wav
+from tiny_experiment import BASE, RATE, make_experiment, write_wav
 
 from mindaudio_ext.bin.separate import main
-from mindaudio_ext.serve.jobs import Turns
+from mindaudio_ext.config import load_config, save_config
+from mindaudio_ext.inference.models import Model
+from mindaudio_ext.inference.separator import Separator
+from mindaudio_ext.serve.app import make_app
+from mindaudio_ext.serve.jobs import Jobs, Turns
 from mindaudio_ext.serve.pictures import COLUMNS, draw
 
 MINUTES = 20
@@ -24,18 +31,11 @@ LARGEST = 25  # MB; 20 minutes have 19.2
 needs_server = pytest.mark.needs("starlette", "uvicorn")
 
 
-class Server:
-    """The command in a process of its own, and what a window asks it."""
+class Window:
+    """What a window asks the server at an address."""
 
-    def __init__(self, expdir, temporary):
-        command = [sys.executable, "-m", "mindaudio_ext.bin.separate", "--serve", "--port", "0", "--model", str(expdir)]
-        command += ["--largest_file", str(LARGEST)]
-        environment = os.environ | {"TMPDIR": str(temporary)}
-        self.process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        self.address = self.process.stdout.readline().split()[0]
-        self.model = str(expdir)
+    def __init__(self, address):
+        self.address = address
 
     def ask(self, method, path, body=None, **headers):
         """Returns the status and the body of an answer."""
@@ -55,6 +55,25 @@ class Server:
             assert time.monotonic() < end, told
             time.sleep(0.05)
         return told
+
+    def separate(self, path):
+        """Returns what is said of a recording when it is done."""
+        job = json.loads(self.ask("POST", f"/jobs?name={path.name}", path.read_bytes())[1])
+        return self.wait(job["id"], ["done", "failed"])
+
+
+class Server(Window):
+    """The command in a process of its own."""
+
+    def __init__(self, expdir, temporary):
+        command = [sys.executable, "-m", "mindaudio_ext.bin.separate", "--serve", "--port", "0", "--model", str(expdir)]
+        command += ["--largest_file", str(LARGEST)]
+        environment = os.environ | {"TMPDIR": str(temporary)}
+        self.process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        super().__init__(self.process.stdout.readline().split()[0])
+        self.model = str(expdir)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +124,7 @@ def test_a_recording_is_separated_played_and_kept(server, mix, tmp_path, width):
         assert page.ask(f"{tracks}[2].paused")
 
         kept = page.ask(
-            "fetch(document.querySelectorAll('.keep')[1].href).then(async (answer) => "
+            "fetch(document.querySelectorAll('.signals .keep')[1].href).then(async (answer) => "
             "[answer.headers.get('content-disposition'), (await answer.arrayBuffer()).byteLength])"
         )
         assert kept == ['attachment; filename="mix_voice_1.wav"', 44 + 2 * 3 * RATE]
@@ -205,6 +224,137 @@ def test_what_is_refused(server, mix):
     assert server.ask("GET", f"/jobs/{told['id']}/input")[0] == 404
 
 
+class Talkers(Separator):
+    """A model for conversations: what is above 0 is the first's, what is below the second's; a tenth leaks."""
+
+    class config:
+        num_spks, sample_rate, kernel_size, conversations, mixture_consistency = 2, RATE, 2, True, True
+
+    def __init__(self):
+        pass
+
+    def separate_batch(self, mixtures, *, name):
+        parts = np.maximum(mixtures, 0), np.minimum(mixtures, 0)
+        return np.stack((0.9 * parts[0] + 0.1 * parts[1], 0.1 * parts[0] + 0.9 * parts[1]), axis=1)
+
+
+@pytest.fixture
+def talkers(tmp_path):
+    """What asks a server in this process whose only model is `Talkers`."""
+    import uvicorn
+
+    jobs = Jobs(tmp_path, lambda name: Talkers())
+    model = Model("talkers", 2, RATE, None, None)
+    app = make_app(jobs, {"talkers": model}, first="talkers", largest=10**7, hosts=("127.0.0.1",))
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    yield Window(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    server.should_exit = True
+    thread.join(20)
+
+
+def conversation(folder, *turns):
+    """Writes 4 s in which somebody speaks in each turn (sign, start, end in seconds)."""
+    samples = np.zeros(4 * RATE, np.float32)
+    for sign, start, end in turns:
+        samples[round(start * RATE) : round(end * RATE)] = 0.3 * sign
+    return write_wav(folder / "our talk.wav", samples)
+
+
+TWO = ((1, 0.5, 2), (-1, 2.5, 3.5))
+CONVERSATIONS = "conversations=true loss=pit_thresholded_snr mixture_consistency=true"
+
+
+@needs_server
+def test_a_model_for_conversations_tells_turns_and_silences_tracks(talkers, tmp_path):
+    mix = conversation(tmp_path, *TWO)
+    job = json.loads(talkers.ask("POST", "/jobs?name=our%20talk.wav", mix.read_bytes())[1])["id"]
+    told = talkers.wait(job, ["done"])
+    mixture, *voices = (signal["speech"] for signal in told["signals"])
+    np.testing.assert_allclose(voices, [[(0.5, 2)], [(2.5, 3.5)]], atol=0.06)
+    assert mixture == [*voices[0], *voices[1]]
+    said = told["speech"]
+    assert (said["speakers"], said["several"], said["file"]) == (2, 0, "turns.rttm")
+    assert 62 <= said["one"] <= 65
+    assert said["one"] + said["nobody"] == 100
+    status, rttm = talkers.ask("GET", f"/jobs/{job}/turns.rttm")
+    fields = [line.split() for line in rttm.decode().splitlines()]
+    assert (status, [(line[1], line[7]) for line in fields]) == (200, [("our_talk", "s1"), ("our_talk", "s2")])
+    assert [[float(line[3]), float(line[3]) + float(line[4])] for line in fields] == [
+        pytest.approx(turn, abs=1e-3) for turn in mixture
+    ]
+    second, _ = soundfile.read(io.BytesIO(talkers.ask("GET", f"/jobs/{job}/voice_2.wav")[1]))
+    assert not second[: round(2.4 * RATE)].any()
+    np.testing.assert_allclose(second[round(2.6 * RATE) : round(3.4 * RATE)], -0.27, atol=1e-3)
+
+
+@needs_server
+def test_the_page_has_a_voice_for_each_who_speaks(talkers, tmp_path):
+    for turns, files, n_speakers in (
+        (TWO[1:], ["mixture.wav", "voice_1.wav"], 1),
+        ((), ["mixture.wav", "voice_1.wav", "voice_2.wav"], 0),
+    ):
+        told = talkers.separate(conversation(tmp_path, *turns).rename(tmp_path / "talk.wav"))
+        assert [signal["file"] for signal in told["signals"]] == files
+        assert told["speech"]["speakers"] == n_speakers
+    assert all(signal["speech"] == [] for signal in told["signals"])
+    assert talkers.ask("GET", f"/jobs/{told['id']}/turns.rttm") == (200, b"")
+
+
+@needs_server
+@pytest.mark.needs("chromium")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_turns_are_shown_and_kept(talkers, tmp_path, width):
+    mix = conversation(tmp_path, *TWO)
+    with browse(tmp_path) as page:
+        page.open(talkers.address, width=width)
+        page.choose_file("#file", mix)
+        page.wait("!document.getElementById('result').hidden")
+        page.wait("document.querySelectorAll('.speech i').length === 4")
+        heard = "document.getElementById('heard').textContent"
+        assert page.ask(heard).startswith("2\u00a0speakers were heard. One speaks 6")
+        bars = page.ask("[...document.querySelectorAll('.speech i')].map((bar) => parseFloat(bar.style.left))")
+        np.testing.assert_allclose(bars, [12.5, 62.5, 12.5, 62.5], atol=1.5)
+        kept = page.ask(
+            "fetch(document.getElementById('turns').href).then(async (answer) => "
+            "[answer.headers.get('content-disposition'), (await answer.text()).split('\\n').length])"
+        )
+        assert kept == ["attachment; filename*=utf-8''our%20talk.rttm", 3]
+        page.ask("document.getElementById('language').click()")
+        assert page.ask(heard).startswith("听到 2\u00a0个人说话")
+        assert page.ask("document.documentElement.scrollWidth <= innerWidth")
+        assert page.errors == []
+
+
+@pytest.mark.parametrize("is_trained", [False, pytest.param(True, marks=pytest.mark.needs("--all"))])
+def test_the_page_writes_what_the_command_writes(tmp_path, monkeypatch, is_trained):
+    """2 s of noise with a pause, through `Talkers` or a tiny network for conversations."""
+    if is_trained:
+        make_experiment(tmp_path / "exp", overrides=CONVERSATIONS)
+    else:
+        save_config(load_config(BASE, None, [CONVERSATIONS]), tmp_path / "exp" / "config.yaml")
+        (tmp_path / "exp" / "checkpoints").mkdir()
+        (tmp_path / "exp" / "checkpoints" / "best.ckpt").touch()
+        monkeypatch.setattr(Separator, "from_expdir", lambda *_, **__: Talkers())
+    noise = (3000 * np.random.default_rng(0).standard_normal(2 * RATE)).astype(np.int16)
+    noise[RATE // 2 : RATE] = 0
+    mix = write_wav(tmp_path / "mix.wav", noise)
+    main([str(mix), "--model", str(tmp_path / "exp"), "-o", str(tmp_path / "out")])
+    jobs = Jobs(tmp_path, lambda name: Separator.from_expdir(tmp_path / "exp"))
+    job = jobs.new("mix.wav")
+    shutil.copy(mix, job.input)
+    jobs._run(job, "exp")
+    assert job.state == "done", job.error
+    voices = [signal["file"] for signal in job.signals[1:]]
+    written = sorted((tmp_path / "out").glob("*.wav"))
+    assert [(job.folder / name).read_bytes() for name in voices] == [path.read_bytes() for path in written]
+    assert (job.folder / "turns.rttm").read_text() == (tmp_path / "out/mix.rttm").read_text()
+    assert [one["speech"] for one in job.signals[1:]] == [list(map(list, own)) for own in job.speech.turns]
+    assert not soundfile.read(written[0])[0][round(0.6 * RATE) : round(0.9 * RATE)].any()
+
+
 def test_without_the_extra_it_is_one_line(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(SystemExit) as end:
@@ -246,3 +396,5 @@ def test_pictures_are_of_the_whole_and_say_when_somebody_speaks(tmp_path):
     soundfile.write(tmp_path / "one.wav", np.zeros(1), RATE)
     (drawn,) = draw([tmp_path / "one.wav"])
     assert drawn["speech"] == []
+    mixture, voice = draw([tmp_path / "a.wav"] * 2, turns=[[(0.5, 0.75), (3.0, 4.0)]])
+    assert mixture["speech"] == voice["speech"] == [[0.5, 0.75], [3.0, 4.0]]  # whatever is loud
