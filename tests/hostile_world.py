@@ -1,6 +1,7 @@
 """A folder with one of everything that the commands read, with what is hostile beside it, for `test_hostile.py`."""
 
 import io
+import json
 import os
 import pickle
 import shutil
@@ -218,6 +219,12 @@ class World:
             for key in ("one", "two"):
                 write_wav(Path("folders", name, f"{key}.wav"), np.zeros(900, np.int16) + (2 if name == "mix" else 1))
         make_corpus(Path("corpus"), n_mixtures=2, sets=("dev-clean",))
+        files = sorted(Path("corpus/LibriSpeech/dev-clean").rglob("*.flac"))
+        part = {"start": 0, "orig_start": 0, "orig_stop": 1, "lvl": -30}
+        one, two = (
+            [part | {"file": str(Path(*file.parts[-3:])), "spk_id": file.parts[-3]}] for file in (files[0], files[-1])
+        )
+        Path("sparse.json").write_text(json.dumps([{"mixture_name": "one", "s1": one, "s2": two}]))
 
     def _make_paths(self) -> None:
         """Paths that are hostile in place of any file or folder."""

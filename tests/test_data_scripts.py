@@ -106,6 +106,8 @@ def test_conversations_of_one_length_or_of_lengths_between_two(tmp_path):
     ("script", "options", "said"),
     [
         ("librimix_data.sh", {}, "--librimix DIR, a tree of wavs, or --librispeech DIR is needed"),
+        ("sparselibrimix_data.sh", {}, "--librispeech DIR is needed"),
+        ("sparselibrimix_data.sh", {"librispeech": "."}, "--metadata DIR is needed"),
         ("wsj0_2mix_data.sh", {}, "--wsj0_mix DIR is needed"),
         ("wsj0_2mix_data.sh", {"wsj0_mix": "."}, "wav8k/min: no such folder, nor is it in 2speakers"),
         ("folders_data.sh", {}, "--train DIR, --dev DIR and --test DIR are needed"),

@@ -106,6 +106,10 @@ COMMANDS = {
     "score": ["--expdir", Hole("exp", "exp/scored"), "--data", data(), "--reference_protocol", "false"],
     "separate": [Hole("audio", "mix.wav"), "-o", out("new"), "--model", Hole("exp", "exp/tiny")],
     "shard": [out("new")],
+    "sparse_librimix_data": [
+        *("--metadata", path("sparse.json"), "--librispeech", path("corpus/LibriSpeech/dev-clean")),
+        *("--data", out("new"), "--set", out("one")),
+    ],
     "stage_job": ["--num_nodes", "1", path("mindaudio_ext.bin.config"), "--config", Hole("yaml", "recipe.yaml")],
     "train": [
         *("--config", Hole("yaml", "exp/tiny/config.yaml"), "--train", Hole("dump", "dump/train")),
@@ -121,6 +125,7 @@ SCRIPTS = {
     "local/mini_data.sh": [],
     "local/conversation_data.sh": ["--librispeech", "corpus/LibriSpeech"],
     "local/mini_librimix_data.sh": ["--librispeech", "corpus/LibriSpeech"],
+    "local/sparselibrimix_data.sh": ["--librispeech", "corpus/LibriSpeech", "--metadata", "corpus/metadata"],
     "local/wsj0_2mix_data.sh": ["--wsj0_mix", "corpus"],
     "mindaudio_ext/export/ascend310/run_infer_310.sh": [path("graph.mindir"), data(), path("y")],
     "tools/check_data.sh": [data()],
