@@ -9,7 +9,7 @@ from pathlib import Path
 from mindaudio_ext.bin.arguments import add_speech_set, path, read_speech, whole_number
 from mindaudio_ext.config.layers import read_mapping
 from mindaudio_ext.corpora.conversations import Parameters, make_conversations, read_statistics
-from mindaudio_ext.data.conversation import Statistics
+from mindaudio_ext.data.conversation_statistics import Statistics
 from mindaudio_ext.errors import InputError, command
 from mindaudio_ext.registry import near
 

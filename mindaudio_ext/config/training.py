@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from mindaudio_ext.config import key as declare
 from mindaudio_ext.config.types import Count, Positive, Share, Size, listed
-from mindaudio_ext.data.conversation import SHORTEST_OVERLAP, SHORTEST_PAUSE
+from mindaudio_ext.data.conversation_statistics import SHORTEST_OVERLAP, SHORTEST_PAUSE
 from mindaudio_ext.registry import AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULERS
 
 if TYPE_CHECKING:

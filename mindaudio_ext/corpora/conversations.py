@@ -38,8 +38,9 @@ from mindaudio_ext.corpora.wav_set import (
     wav_paths,
 )
 from mindaudio_ext.data.audio import to_pcm16, write_wav
-from mindaudio_ext.data.conversation import Conversation, Statistics, Tally, find_pieces, render
+from mindaudio_ext.data.conversation import Conversation, find_pieces, render
 from mindaudio_ext.data.conversation_plan import plan_conversation
+from mindaudio_ext.data.conversation_statistics import Statistics, Tally
 from mindaudio_ext.data.kaldi_dir import CORPUS
 from mindaudio_ext.data.kaldi_dir_writer import MIXTURES_STAMP, data_folder, write_data_dir
 from mindaudio_ext.data.mixture import LOUDEST, PEAK, QUIETEST, at_level

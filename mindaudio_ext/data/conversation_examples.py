@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mindaudio_ext.data.audio import from_pcm16, to_pcm16
-from mindaudio_ext.data.conversation import Statistics, find_pieces, render
+from mindaudio_ext.data.conversation import find_pieces, render
 from mindaudio_ext.data.conversation_plan import plan_conversation
+from mindaudio_ext.data.conversation_statistics import Statistics
 from mindaudio_ext.data.examples import Example, Examples
 from mindaudio_ext.data.mindrecord import Manifest, read_rows
 from mindaudio_ext.data.mixture import LOUDEST, PEAK, QUIETEST, at_level

@@ -15,12 +15,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from mindaudio_ext.data.conversation import (
+from mindaudio_ext.data.conversation import Conversation, Placed
+from mindaudio_ext.data.conversation_statistics import (
     SHORTEST_OVERLAP,
     SHORTEST_PAUSE,
     SHORTEST_SOLO,
-    Conversation,
-    Placed,
     Statistics,
     Tally,
 )

@@ -12,8 +12,8 @@ import numpy as np
 from mindaudio_ext.augmentations._augmentation import Augmentation
 from mindaudio_ext.augmentations.none import NoAugmentation
 from mindaudio_ext.data.audio import from_pcm16
-from mindaudio_ext.data.conversation import Statistics
 from mindaudio_ext.data.conversation_examples import Conversations
+from mindaudio_ext.data.conversation_statistics import Statistics
 from mindaudio_ext.data.examples import Crops, DynamicMixtures, Example, Examples
 from mindaudio_ext.data.mindrecord import Manifest, read_rows
 from mindaudio_ext.errors import InputError

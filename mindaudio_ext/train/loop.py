@@ -16,7 +16,7 @@ import mindspore as ms
 from mindspore import nn
 
 from mindaudio_ext.config import Config, arguments_of, refuse_other_training, save_config
-from mindaudio_ext.data.conversation import Statistics
+from mindaudio_ext.data.conversation_statistics import Statistics
 from mindaudio_ext.data.dataset import TrainBatches
 from mindaudio_ext.data.mindrecord import Manifest, check_mindrecord
 from mindaudio_ext.data.silence import describe_silent, name_some

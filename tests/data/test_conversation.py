@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from mindaudio_ext.data.conversation import Statistics, Tally, find_pieces, render
+from mindaudio_ext.data.conversation import find_pieces, render
 from mindaudio_ext.data.conversation_plan import plan_conversation
+from mindaudio_ext.data.conversation_statistics import Statistics, Tally
 
 RATE = 8000
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mindaudio_ext.data.audio import write_wav
-from mindaudio_ext.data.conversation import Statistics
 from mindaudio_ext.data.conversation_examples import Conversations
+from mindaudio_ext.data.conversation_statistics import Statistics
 from mindaudio_ext.data.dataset import TrainBatches
 from mindaudio_ext.data.kaldi_dir_writer import write_data_dir
 from mindaudio_ext.data.mindrecord_writer import dump

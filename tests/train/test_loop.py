@@ -20,7 +20,7 @@ from thorough import UNDER_ALL, few
 from tiny_experiment import make_data, write_wav
 
 from mindaudio_ext.config import load_config, save_config
-from mindaudio_ext.data.conversation import Statistics
+from mindaudio_ext.data.conversation_statistics import Statistics
 from mindaudio_ext.data.mindrecord import read_manifest
 from mindaudio_ext.data.mindrecord_writer import dump
 from mindaudio_ext.errors import InputError
