@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -98,6 +99,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def speech_data() -> Path:
     """The folder of real speech; the test also carries `needs("speech_data")`."""
     return speech_data_folder()
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c() -> None:
+    """What a test starts gets Ctrl-C, also in `pytest ... &`, which ignores it, and after a command, which blocks it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @pytest.fixture(autouse=True, scope="module")

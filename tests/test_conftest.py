@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,18 @@ def test_left_out():
 def test_run():
     pass
 """
+TESTS_OF_CTRL_C = """import signal
+
+from mindaudio_ext import interrupt
+
+def test_in_the_background():
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    interrupt.watch()
+    assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+def test_after_a_command():
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+"""
 
 
 @pytest.mark.parametrize(
@@ -28,13 +41,24 @@ def test_run():
     ],
 )
 def test_needs(tmp_path, options, status, line):
-    for name in ("conftest.py", "browser.py"):
-        shutil.copy(Path(__file__).with_name(name), tmp_path)
-    (tmp_path / "test_needs.py").write_text(TESTS)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = run_pytest(tmp_path, TESTS, *options)
     assert result.returncode == status, result.stdout
     assert line in result.stdout
+
+
+def test_ctrl_c_reaches_what_a_test_starts(tmp_path):
+    """In the background of a script, and after a command has run in this process."""
+    result = run_pytest(tmp_path, TESTS_OF_CTRL_C, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    assert result.returncode == 0, result.stdout
+
+
+def run_pytest(folder, text, *options, **how):
+    """Runs the tests of a text with a copy of our conftest.py."""
+    for name in ("conftest.py", "browser.py"):
+        shutil.copy(Path(__file__).with_name(name), folder)
+    (folder / "test_needs.py").write_text(text)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, **how)
 
 
 def test_speech_data_is_named_by_the_environment(monkeypatch, tmp_path, request):
