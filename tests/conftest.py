@@ -103,7 +103,7 @@ def speech_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def ctrl_c() -> None:
-    """What a test starts gets Ctrl-C, also in `pytest ... &`, which ignores it, and after a command, which blocks it."""
+    """What a test starts gets Ctrl-C, though `pytest ... &` ignores it, and a command that ran here blocks it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
