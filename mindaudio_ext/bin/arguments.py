@@ -6,12 +6,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mindaudio_ext.config import KEYS, MOST_SHIFTS, Config, read_resolved, with_settings
 from mindaudio_ext.config.config import first_difference, plain_values
-from mindaudio_ext.corpora.librispeech import Utterance, find_utterances, list_subsets, read_sexes, split_speakers
 from mindaudio_ext.errors import InputError, shown
 from mindaudio_ext.keys import MAX_SOURCES
+
+if TYPE_CHECKING:
+    from mindaudio_ext.corpora.librispeech import Utterance
 
 MOST_PROCESSES = 1024  # more on one machine is a slip of the finger
 SAMPLE_RATES = (1000, 192000)  # Hz
@@ -119,7 +122,7 @@ class Speech:
         sexes: speaker -> f or m, as far as known.
     """
 
-    utterances: list[Utterance]
+    utterances: "list[Utterance]"
     corpus: str
     sexes: dict[str, str]
 
@@ -147,6 +150,8 @@ def add_speech_set(parser: argparse.ArgumentParser) -> None:
 
 def read_speech(args: argparse.Namespace) -> Speech:
     """Finds the speech that these options name; raises InputError when there is none."""
+    from mindaudio_ext.corpora.librispeech import find_utterances, list_subsets, read_sexes, split_speakers
+
     subsets = args.subsets.split() or list_subsets(args.librispeech)
     utterances = find_utterances(args.librispeech, subsets)
     if args.split_speakers == "true":

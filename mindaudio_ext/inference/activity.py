@@ -30,6 +30,9 @@ class Rule:
         gap: seconds: a shorter pause is part of a turn.
         shortest: seconds: a shorter turn is none.
         least: seconds of speech in all, of somebody who is there.
+        apart: dB above the loudest other track: what is louder is surely this track's.
+        own: share of a track's speech that is surely its own, of somebody who is there ...
+        rare: ... unless that is more than this share of everybody's speech. The rest is what leaked from others.
     """
 
     quiet: float = 35.0
@@ -39,6 +42,9 @@ class Rule:
     gap: float = 0.3
     shortest: float = 0.15
     least: float = 0.5
+    apart: float = 10.0
+    own: float = 0.3
+    rare: float = 0.04
 
 
 class Powers:
@@ -47,9 +53,14 @@ class Powers:
     Args:
         num_spks: tracks, C.
         sample_rate: Hz.
+
+    Attributes:
+        num_spks: as given.
+        seconds_a_frame: of one frame.
     """
 
     def __init__(self, num_spks: int, sample_rate: int) -> None:
+        self.num_spks = num_spks
         self._size = max(1, round(_FRAME * sample_rate))
         self._rest = np.zeros((num_spks, 0), np.float32)
         self._frames: list[np.ndarray] = []
@@ -94,7 +105,29 @@ def find_turns(powers: np.ndarray, seconds_a_frame: float, rule: Rule | None = N
     around = maximum_filter1d(smooth.max(axis=0), 2 * frames[1] + 1, mode="nearest")  # [F]
     heard = (smooth > floor) & (smooth > around * 10 ** (-rule.leak / 10))
     turns = [_runs(one, rule, seconds_a_frame, n_frames) for one in heard]
-    return [own if sum(end - start for start, end in own) >= rule.least else [] for own in turns]
+    there = _are_there(turns, smooth, smooth > floor, seconds_a_frame, rule)
+    return [own if is_there else [] for own, is_there in zip(turns, there)]
+
+
+def _are_there(
+    turns: Sequence[Sequence[tuple[float, float]]],
+    powers: np.ndarray,
+    loud: np.ndarray,
+    seconds_a_frame: float,
+    rule: Rule,
+) -> list[bool]:
+    """Tells of each track whether it has somebody's speech, not only what leaked; `powers`, `loud`: [C, F]."""
+    speech = np.zeros_like(loud)
+    for track, own in enumerate(turns):
+        for start, end in own:
+            speech[track, round(start / seconds_a_frame) : round(end / seconds_a_frame)] = True
+    speech &= loud
+    others = np.stack([np.delete(powers, track, axis=0).max(axis=0, initial=0) for track in range(len(powers))])
+    surely = (speech & (powers > others * 10 ** (rule.apart / 10))).sum(axis=1)
+    enough = (surely >= rule.own * speech.sum(axis=1)) | (surely >= rule.rare * speech.any(axis=0).sum())
+    seconds = [sum(end - start for start, end in own) for own in turns]
+    there = [time >= rule.least and bool(one) for time, one in zip(seconds, enough)]
+    return there if any(there) else [time >= rule.least for time in seconds]
 
 
 def _runs(heard: np.ndarray, rule: Rule, seconds_a_frame: float, n_frames: int) -> list[tuple[float, float]]:

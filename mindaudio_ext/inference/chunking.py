@@ -23,9 +23,9 @@ class Chunking:
     """
 
     longest_whole: float = 30.0
-    chunk: float = 12.0
-    overlap: float = 3.0
-    batch: int = 2
+    chunk: float = 24.0
+    overlap: float = 4.0
+    batch: int = 1
 
     def __post_init__(self) -> None:
         lengths = {"longest_whole": self.longest_whole, "chunk": self.chunk, "overlap": self.overlap}

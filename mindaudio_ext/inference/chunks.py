@@ -88,13 +88,12 @@ class Joiner:
         self._position = 0
         self._loudness = Loudness()
 
-    def add(self, position: int, estimates: np.ndarray, *, ordered: bool = False) -> np.ndarray:
+    def add(self, position: int, estimates: np.ndarray) -> np.ndarray:
         """Takes the next chunk and gives what is finished by it.
 
         Args:
             position: its first sample; after that of the chunk before, and before that chunk's end.
             estimates: [C, T].
-            ordered: whether their order is known to be that of the chunks before.
 
         Returns:
             [C, n], all samples before `position` that were not given yet.
@@ -106,12 +105,11 @@ class Joiner:
         n_done = position - self._position
         done, ending = self._pending[:, :n_done], self._pending[:, n_done:]
         n_shared = ending.shape[1]
-        if not ordered:
-            order = agreeing_order(ending, estimates[:, :n_shared], self._loudness.loudest)
-            if order is not None:
-                self._order = order
-            self._joins.append(Join(position + n_shared // 2, order is not None))
-            estimates = estimates[self._order]
+        order = agreeing_order(ending, estimates[:, :n_shared], self._loudness.loudest)
+        if order is not None:
+            self._order = order
+        self._joins.append(Join(position + n_shared // 2, order is not None))
+        estimates = estimates[self._order]
         rising = 0.5 - 0.5 * np.cos(np.pi * (np.arange(n_shared, dtype=np.float32) + 0.5) / n_shared)
         joined = ending + rising * (estimates[:, :n_shared] - ending)
         self._pending, self._position = np.concatenate((joined, estimates[:, n_shared:]), axis=1), position

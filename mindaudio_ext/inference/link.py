@@ -1,38 +1,37 @@
-"""The chunks of a long recording in one order of speakers: by what overlapping chunks share, and by who speaks.
+"""The tracks of a long recording in one order of speakers from start to end: by whose voice is in them.
 
-Where somebody speaks in the overlap of two chunks, their orders are known. Chunks that hang together in that way are a
-stretch. Of each stretch and track there is a vector of the voice (`voice.py`), and the stretches are put in the orders
-in which the vectors of a track are nearest to their mean over the whole recording.
+Chunks are joined in the order in which they agree where they overlap. That fails in silence, and a network may give a
+voice another output after any pause. So the joined tracks are cut at pauses into phrases. Of each phrase and track
+there is a vector of the voice (`voice.py`), and phrases are put in the orders in which the vectors of a track are
+nearest to their mean over the whole recording. A change of order from one phrase to the next costs something, but not
+at a join at which the order of the chunks could not be told.
 
 Estimates wait in a file meanwhile, so that memory does not grow with the length.
 """
 
-import dataclasses
 import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
-from mindaudio_ext.inference.chunks import Join, Joiner, Loudness, agreeing_order
+from mindaudio_ext.inference.activity import Powers
+from mindaudio_ext.inference.chunks import Join, Joiner
 from mindaudio_ext.inference.voice import voices_of
 
-_NEW = 45.0  # squared distance at which a voice is taken for that of somebody who was not heard yet; cost of a person
-_SURE = 20.0  # by which the best order must beat the second best, times the weight in units of 2.5 s
-_ROUNDS, _STARTS = 10, 8  # of the search, and from how many beginnings
+_PAUSE = 0.05  # seconds, at least
+_QUIET, _LOUD = 30.0, 95  # dB below the loud frames, which are so many per cent; averaged over 3 frames
+_LONGEST = 30.0  # seconds of a phrase, which is in memory
+_CHANGE = 5.0  # cost of another order than that of the phrase before; squared distances times weights in units of 2.5 s
+_PERSON, _MOST = 3.0, 200.0  # cost of a person, a phrase, and at most
+_NEW = 120.0  # squared distance at which a voice is taken for that of somebody who was not heard yet
+_SURE = 20.0  # by which the best order after a join must beat the second best
+_ROUNDS, _STARTS = 20, 8  # of the search, and from how many beginnings
 _IN_MEMORY = 1 << 25  # bytes
 
 Voice = tuple[np.ndarray, float] | None  # a vector and its weight
-
-
-@dataclasses.dataclass
-class _Chunk:
-    """A chunk: its first sample, its shape, its order in the stretch, and the stretch's number."""
-
-    position: int
-    shape: tuple[int, int]
-    order: np.ndarray
-    stretch: int
+Order = list[int]  # of each track, which one of the phrase's it is
 
 
 def linked(
@@ -50,36 +49,118 @@ def linked(
         Estimates [C, n].
     """
     with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=scratch, prefix=".tmp.") as file:
-        heard: list[_Chunk] = []
-        voices: list[list[Voice]] = []  # of each stretch and track
-        loudness, before = Loudness(), np.zeros((0, 0), np.float32)
-        for position, estimates in chunks:
-            file.write(np.ascontiguousarray(estimates, np.float32).tobytes())
-            loudness.add(estimates)
-            relative = None
-            if heard:
-                shared = heard[-1].position + heard[-1].shape[1] - position
-                relative = agreeing_order(before[:, -shared:], estimates[:, :shared], loudness.loudest)
-            order = np.arange(len(estimates)) if relative is None else relative[heard[-1].order]
-            if relative is None:
-                voices.append([None] * len(estimates))
-            shape = (estimates.shape[0], estimates.shape[1])
-            heard.append(_Chunk(position, shape, order, len(voices) - 1))
-            for track, voice in enumerate(voices_of(estimates[order], sample_rate)):
-                voices[-1][track] = _pooled([voices[-1][track], voice])
-            before = estimates
-        orders, sure = order_stretches(voices)
-        joiner = Joiner([])
-        file.seek(0)
-        for number, chunk in enumerate(heard):
-            data = file.read(4 * chunk.shape[0] * chunk.shape[1])
-            estimates = np.frombuffer(data, np.float32).reshape(chunk.shape)
-            if number:
-                known = chunk.stretch == heard[number - 1].stretch or sure[chunk.stretch]
-                middle = (chunk.position + heard[number - 1].position + heard[number - 1].shape[1]) // 2
-                joins.append(Join(middle, bool(known)))
-            yield joiner.add(chunk.position, estimates[chunk.order[orders[chunk.stretch]]], ordered=True)
-        yield joiner.rest()
+        by_overlap: list[Join] = []
+        joined, powers = _joined(chunks, by_overlap), None
+        for estimates in joined:
+            powers = powers or Powers(len(estimates), sample_rate)
+            powers.add(estimates)
+            file.write(np.ascontiguousarray(estimates.T, np.float32).tobytes())
+        assert powers is not None, "there was no chunk"
+        free = [join.sample for join in by_overlap if not join.certain]
+        bounds, changes = find_phrases(powers.all(), round(powers.seconds_a_frame * sample_rate), sample_rate, free)
+
+        def phrases() -> Iterator[np.ndarray]:
+            file.seek(0)
+            for start, stop in itertools.pairwise(bounds):
+                data = file.read(4 * powers.num_spks * (stop - start))
+                yield np.frombuffer(data, np.float32).reshape(-1, powers.num_spks).T
+
+        voices = [voices_of(phrase, sample_rate) for phrase in phrases()]
+        orders = order_phrases(voices, changes)
+        first = [bounds.index(sample) for sample in free]
+        clear = {
+            sample: is_clear(voices, orders, start, stop)
+            for sample, start, stop in zip(free, first, [*first[1:], len(voices)])
+        }
+        joins += [Join(join.sample, clear.get(join.sample, True)) for join in by_overlap]
+        for order, phrase in zip(orders, phrases()):
+            yield phrase[order]
+
+
+def _joined(chunks: Iterator[tuple[int, np.ndarray]], joins: list[Join]) -> Iterator[np.ndarray]:
+    """Joins chunks by what they share."""
+    joiner = Joiner(joins)
+    for position, estimates in chunks:
+        yield joiner.add(position, estimates)
+    yield joiner.rest()
+
+
+def find_phrases(
+    powers: np.ndarray, frame: int, sample_rate: int, free: Sequence[int] = ()
+) -> tuple[list[int], list[float]]:
+    """Cuts a recording in the middle of its pauses.
+
+    Args:
+        powers: of its tracks, [C, F].
+        frame: samples of a frame.
+        sample_rate: Hz.
+        free: samples at which it is cut, too, and at which any order may follow any other.
+
+    Returns:
+        The samples at which phrases begin and the last one ends, which may be up to a frame beyond the recording's
+        end; and for each phrase but the first what another order than that of the phrase before costs.
+    """
+    total = powers.sum(axis=0)
+    n_samples, cuts = powers.shape[1] * frame, {sample: 0.0 for sample in free}
+    if total.any():
+        loud = np.percentile(total[total > 0], _LOUD)
+        quiet = uniform_filter1d(total, 3, mode="nearest") < loud * 10 ** (-_QUIET / 10)
+        edges = np.flatnonzero(np.diff(np.r_[False, quiet, False]))
+        for start, end in zip(edges[::2].tolist(), edges[1::2].tolist()):
+            if (end - start) * frame >= _PAUSE * sample_rate and start > 0 and end < len(total):
+                cuts.setdefault((start + end) // 2 * frame, _CHANGE)
+    longest, before = round(_LONGEST * sample_rate), 0
+    for cut in [*sorted(cuts), n_samples]:
+        cuts |= dict.fromkeys(range(before + longest, cut, longest), np.inf)
+        before = cut
+    return [0, *sorted(cuts), n_samples], [cuts[cut] for cut in sorted(cuts)]
+
+
+def order_phrases(voices: Sequence[Sequence[Voice]], changes: Sequence[float]) -> list[Order]:
+    """Puts phrases in orders in which each track is one person's.
+
+    Args:
+        voices: of each phrase and track, the vector of the voice and its weight; None where nobody is heard alone.
+        changes: for each phrase but the first, what another order than that of the phrase before costs.
+
+    Returns:
+        The order of each phrase.
+    """
+    n_tracks = len(voices[0])
+    permutations = [list(order) for order in itertools.permutations(range(n_tracks))]
+    n_heard = sum(any(voice is not None for voice in phrase) for phrase in voices)
+    person = min(_PERSON * n_heard, _MOST)
+    best, lowest = [permutations[0]] * len(voices), np.inf
+    for means in _beginnings(voices, n_tracks):
+        orders: list[Order] = []
+        for _ in range(_ROUNDS):
+            found, total = _cheapest([_costs(phrase, means, permutations) for phrase in voices], changes, permutations)
+            if found == orders:
+                break
+            orders = found
+            means = _means(voices, orders)
+        total += person * sum(mean is not None for mean in means)  # or one voice would be shared out among all
+        if total < lowest - 1e-9:
+            best, lowest = orders, total
+    return best
+
+
+def is_clear(voices: Sequence[Sequence[Voice]], orders: Sequence[Order], start: int, stop: int) -> bool:
+    """Tells whether no other order of the phrases from `start` to `stop`, all alike, fits the others about as well."""
+    others = [place for place in range(len(voices)) if not start <= place < stop]
+    means = _means([voices[place] for place in others], [orders[place] for place in others])
+    permutations = list(itertools.permutations(range(len(voices[0]))))
+    costs = np.zeros(len(permutations))
+    for phrase, order in zip(voices[start:stop], orders[start:stop]):
+        costs += _costs(phrase, means, [[order[track] for track in other] for other in permutations])
+    first, second = sorted(costs)[:2]
+    return bool(second - first > _SURE)
+
+
+def _means(voices: Sequence[Sequence[Voice]], orders: Sequence[Order]) -> list[Voice]:
+    """Returns each track's mean."""
+    n_tracks = len(orders[0]) if orders else 0
+    return [_pooled([phrase[order[track]] for phrase, order in zip(voices, orders)]) for track in range(n_tracks)]
 
 
 def _pooled(voices: Sequence[Voice]) -> Voice:
@@ -91,54 +172,17 @@ def _pooled(voices: Sequence[Voice]) -> Voice:
     return weights @ np.stack([vector for vector, _ in known]) / weights.sum(), float(weights.sum())
 
 
-def order_stretches(voices: Sequence[Sequence[Voice]]) -> tuple[list[list[int]], list[bool]]:
-    """Puts stretches in orders in which each track is one person's.
-
-    Args:
-        voices: of each stretch and track, the vector of the voice and its weight; None where nobody is heard alone.
-
-    Returns:
-        For each stretch the order of its tracks, and whether that is clear: it beats every other by far, or nothing
-        comes before it. What nothing is known of keeps the order of the stretch before it.
-    """
-    n_tracks = len(voices[0])
-    permutations = [list(order) for order in itertools.permutations(range(n_tracks))]
-    best: tuple[float, list[list[int]]] | None = None
-    for means in _beginnings(voices, n_tracks):
-        orders: list[list[int]] = []
-        for _ in range(_ROUNDS):
-            costs = [_costs(stretch, means, permutations) for stretch in voices]
-            found = _cheapest(costs, permutations)
-            if found == orders:
-                break
-            orders = found
-            means = [_pooled([own[order[t]] for own, order in zip(voices, orders)]) for t in range(n_tracks)]
-        total = sum(min(_costs(stretch, means, permutations)) for stretch in voices)
-        total += _NEW * sum(mean is not None for mean in means)  # or one person's voice would be shared out among all
-        if best is None or total < best[0] - 1e-9:
-            best = (total, orders)
-    assert best is not None
-    orders = best[1]
-    sure = [True]
-    for number in range(1, len(voices)):
-        others = [own for place, own in enumerate(zip(voices, orders)) if place != number]
-        means = [_pooled([own[order[t]] for own, order in others]) for t in range(n_tracks)]
-        first, second = sorted(_costs(voices[number], means, permutations))[:2] if n_tracks > 1 else (0.0, np.inf)
-        sure.append(second - first > _SURE)
-    return orders, sure
-
-
 def _beginnings(voices: Sequence[Sequence[Voice]], n_tracks: int) -> Iterator[list[Voice]]:
-    """Yields means to begin a search with: of stretches in which most are heard, and of the most unlike voices."""
-    yield list(voices[0])
+    """Yields means to begin a search with: of the tracks as they are, of full phrases, of the most unlike voices."""
+    yield _means(voices, [list(range(n_tracks))] * len(voices))
 
-    def weight(stretch: Sequence[Voice]) -> tuple[int, float]:
-        known = [voice[1] for voice in stretch if voice is not None]
+    def weight(phrase: Sequence[Voice]) -> tuple[int, float]:
+        known = [voice[1] for voice in phrase if voice is not None]
         return len(known), min(known, default=0.0)
 
-    for stretch in sorted(voices, key=weight, reverse=True)[:_STARTS]:
-        yield list(stretch)
-    every = [voice for stretch in voices for voice in stretch if voice is not None and voice[1] >= 0.5]
+    for phrase in sorted(voices, key=weight, reverse=True)[:_STARTS]:
+        yield list(phrase)
+    every = [voice for phrase in voices for voice in phrase if voice is not None and voice[1] >= 0.5]
     if every:
         chosen = [max(every, key=lambda voice: voice[1])]
         while len(chosen) < min(n_tracks, len(every)):
@@ -152,17 +196,24 @@ def _distance(one: Voice, other: Voice) -> float:
     return float(np.square(one[0] - other[0]).sum())
 
 
-def _costs(stretch: Sequence[Voice], means: Sequence[Voice], permutations: Sequence[Sequence[int]]) -> list[float]:
-    """Returns the cost of each order of a stretch's tracks: squared distances times weights."""
-    pairs = np.array([[_distance(mean, voice) * (voice[1] if voice else 0.0) for voice in stretch] for mean in means])
-    return [float(sum(pairs[track, place] for track, place in enumerate(order))) for order in permutations]
+def _costs(phrase: Sequence[Voice], means: Sequence[Voice], permutations: Sequence[Sequence[int]]) -> list[float]:
+    """Returns the cost of each order of a phrase's tracks: squared distances times weights."""
+    pairs = [[_distance(mean, voice) * voice[1] if voice else 0.0 for voice in phrase] for mean in means]
+    return [sum(pairs[track][place] for track, place in enumerate(order)) for order in permutations]
 
 
-def _cheapest(costs: Sequence[Sequence[float]], permutations: Sequence[list[int]]) -> list[list[int]]:
-    """Returns the order of each stretch; of equal ones that of the stretch before."""
-    orders: list[list[int]] = []
-    for own in costs:
-        lowest = min(own)
-        equal = [order for order, cost in zip(permutations, own) if cost <= lowest + 1e-9]
-        orders.append(orders[-1] if orders and orders[-1] in equal else equal[0])
-    return orders
+def _cheapest(
+    costs: Sequence[Sequence[float]], changes: Sequence[float], permutations: Sequence[Order]
+) -> tuple[list[Order], float]:
+    """Returns the orders whose costs, those of changes added, are lowest, and these (Viterbi)."""
+    totals, origins = np.array(costs[0]), []
+    for own, change in zip(costs[1:], changes):
+        # Of equal ways the one without a change.
+        stays = totals <= totals.min() + change
+        origins.append(np.where(stays, np.arange(len(totals)), totals.argmin()))
+        totals = np.where(stays, totals, totals.min() + change) + own
+    place = int(totals.argmin())
+    places = [place]
+    for origin in reversed(origins):
+        places.append(place := int(origin[place]))
+    return [list(permutations[place]) for place in reversed(places)], float(totals.min())

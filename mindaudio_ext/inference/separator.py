@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mindaudio_ext.models.streaming import StreamingModel
     from mindaudio_ext.models.tasnet import TasNet
 
-_DEFAULT, _DEFAULT_STREAMING = "dprnn_2spk_8k", "dprnn_2spk_8k_causal"  # of the models in the package
+_DEFAULT, _DEFAULT_STREAMING = "dprnn_2spk_8k", "dprnn_2spk_8k_causal"  # of those in the package
 
 
 class Separator:
@@ -73,7 +73,7 @@ class Separator:
         shifts: int | None = None,
         num_spks: int | None = None,
     ) -> "Separator":
-        """Loads what `find_model` finds, by default dprnn_2spk_8k; the rest is as in `from_expdir`.
+        """Loads what `find_model` finds, by default dprnn_2spk_8k_conversation; the rest is as in `from_expdir`.
 
         Raises:
             InputError: also when the model cannot separate `num_spks` people; see `require_num_spks`.
@@ -219,12 +219,10 @@ class Separator:
         size, overlap = round(chunking.chunk * rate), max(1, round(chunking.overlap * rate))
         blocks = iter(blocks)
         start, is_whole = take(blocks, round(chunking.longest_whole * rate))
-        if is_whole:
-            yield self.separate_batch(start[None], name=name)[0]
-            return
-        chunks = cut(itertools.chain([start], blocks), size, size - overlap)
-        separated = self._separate_chunks(chunks, size, chunking.batch, name=name)
-        joins = [] if joins is None else joins
+        joins, separated = [] if joins is None else joins, self._separate_whole(start, name)
+        if not is_whole:
+            chunks = cut(itertools.chain([start], blocks), size, size - overlap)
+            separated = self._separate_chunks(chunks, size, chunking.batch, name=name)
         if self.config.conversations:
             yield from linked(separated, sample_rate=rate, joins=joins, scratch=scratch)
             return
@@ -232,6 +230,10 @@ class Separator:
         for position, estimates in separated:
             yield joiner.add(position, estimates)
         yield joiner.rest()
+
+    def _separate_whole(self, mixture: np.ndarray, name: str) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields 0 and the estimates of all of it."""
+        yield 0, self.separate_batch(mixture[None], name=name)[0]
 
     def _separate_chunks(
         self, chunks: Iterator[tuple[int, np.ndarray]], size: int, n_at_once: int, *, name: str
@@ -284,7 +286,8 @@ def find_model(
 
     Args:
         model: an experiment's folder, a checkpoint in one or beside its config.yaml, the name of a built-in model, or
-            hf:ORG/NAME[@REVISION], a public model; None for dprnn_2spk_8k, or if `streaming` for dprnn_2spk_8k_causal.
+            hf:ORG/NAME[@REVISION], a public model; None for dprnn_2spk_8k_conversation, or if `streaming` for
+            dprnn_2spk_8k_causal.
         streaming: whether it is to separate a stream.
         device_target: what MindSpore is set up for if a public model has to be converted.
         num_spks: people in the recordings. Without `model` it is the first in the package that can separate so many:

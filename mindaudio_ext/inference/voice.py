@@ -23,7 +23,7 @@ _LOWEST_PITCH, _HIGHEST_PITCH = 65, 400  # Hz
 _VOICED = 0.45  # of a frame's power, at the lag of its pitch
 _LOUD, _RANGE = 95, 30.0  # frames of speech are at most 30 dB below the loud ones
 _DOMINANT = 10.0  # times the power of all others together
-LEAST = 60  # frames, 0.6 s
+LEAST = 20  # frames, 0.2 s
 UNIT = 250  # frames of what the spread of 1 is of, 2.5 s
 PARAMETERS = Path(__file__).with_name("voices.npz")
 
@@ -36,7 +36,7 @@ def voices_of(tracks: np.ndarray, sample_rate: int) -> list[tuple[np.ndarray, fl
         sample_rate: Hz.
 
     Returns:
-        For each track the two, or None when nobody speaks in it alone for 0.6 s.
+        For each track the two, or None when nobody speaks in it alone for 0.2 s.
     """
     if sample_rate != RATE:
         tracks = soxr.resample(tracks.T, sample_rate, RATE).T

@@ -339,7 +339,7 @@ def test_wrong_use_is_told(expdir, tmp_path, capsys, monkeypatch):
     assert "no such checkpoint" in _refused(capsys, mix, *model, *out, "--model_path", tmp_path / "x.ckpt")
     assert "device_target: Ascend" in _refused(capsys, mix, *model, *out, "--device_target", "Ascend")
     assert "--overlap: must be a number above 0" in _refused(capsys, mix, *model, *out, "--overlap", 0)
-    assert "overlap must be above" in _refused(capsys, mix, *model, *out, "--overlap", 13)
+    assert "overlap must be above" in _refused(capsys, mix, *model, *out, "--overlap", 25)
     assert not list((tmp_path / "out").glob("*"))
 
 

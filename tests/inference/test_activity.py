@@ -44,6 +44,17 @@ def test_a_track_with_leakage_alone_is_nobodys():
     assert turns_of(np.zeros((3, 0))) == [[], [], []]
 
 
+def test_a_voice_that_leaks_loudly_is_one_speaker():
+    """The second track has the first speaker 11 dB quieter, which is above the limit for one moment."""
+    leaking = tracks_of([[(1, 4), (5, 8)], []], 9, leak=0.22)
+    assert [len(own) for own in turns_of(leaking, rule=Rule(own=0))] == [2, 2]
+    assert [len(own) for own in turns_of(leaking)] == [2, 0]
+    both = tracks_of([[(1, 8)], [(3, 3.5), (6, 9)]], 10, leak=0.22)
+    assert [len(own) for own in turns_of(both)] == [1, 1]  # the second is alone for a second
+    always = tracks_of([[(0, 5)], [(0, 5)]], 5, leak=0.22)
+    assert [len(own) for own in turns_of(always)] == [1, 1]  # neither is ever apart
+
+
 def test_short_pauses_are_closed_and_short_turns_left_out():
     turns = [[(1, 2), (2.2, 3), (4, 4.05), (5, 6)], []]
     found = turns_of(tracks_of(turns, 7, leak=0))[0]

@@ -143,9 +143,9 @@ def test_any_batch_and_any_blocks_give_the_same_and_one_shape():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"overlap": 12}, "overlap must be above 0 s and below the chunk"),
+        ({"overlap": 24}, "overlap must be above 0 s and below the chunk"),
         ({"overlap": 0}, "overlap must be above 0 s"),
-        ({"longest_whole": 5}, "chunk of 12 s is longer than"),
+        ({"longest_whole": 5}, "chunk of 24 s is longer than"),
         ({"batch": 0}, "at least 1 and at most 64, got 0"),
         ({"batch": 10**6}, "at least 1 and at most 64, got 1000000"),
         ({"longest_whole": float("inf")}, "longest_whole: must be at most 3600 s, got inf"),
