@@ -66,6 +66,7 @@ NOT_RUN = {
     LIBRISPEECH: "wants LibriSpeech and 40 minutes; its RESULTS.md is what it wrote",
     f"{LIBRISPEECH} --pretrained dprnn_2spk_8k": "wants LibriSpeech; its numbers are in the model's card",
     f"{LIBRISPEECH} --pretrained dprnn_2spk_8k_causal": "wants LibriSpeech; its numbers are in the model's card",
+    f"{LIBRISPEECH} --pretrained dprnn_2spk_8k_conversation": "wants LibriSpeech; its numbers are in the model's card",
     "tools/venv/bin/pip install --no-deps --no-build-isolation -e my_separators": (
         "changes the environment of the tests, which lay the files down as pip would"
     ),
