@@ -144,7 +144,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path, short, long):
         peak, line = separate(tmp_path, seconds)
         peaks.append(peak)
         assert lengths(tmp_path, seconds) == {(seconds * RATE + 1, RATE)}
-        assert f", {-(-((seconds - 12) * RATE + 1) // (9 * RATE)) + 1} chunks, " in line
+        assert f", {-(-((seconds - 24) * RATE + 1) // (20 * RATE)) + 1} chunks, " in line
         print(line, f"peak {peak / 1e6:.0f} MB")
     assert peaks[1] <= 1.2 * peaks[0]
 
