@@ -26,10 +26,15 @@ SIZES = {  # separators with parameters enough for this, and no more
     "skim": "hidden_size=96 chunk_size=64 n_blocks=3",
     "tcn": "bottleneck_size=64 hidden_size=128 skip_size=64 n_blocks=6 n_repeats=2",
     "tdanet": "bottleneck_size=64 hidden_size=128 n_blocks=4 n_levels=4 dropout=0",
+    "tfgridnet": "bottleneck_size=16 hidden_size=32 n_blocks=2 n_heads=2 attention_size=64",
+    "tiger": "bottleneck_size=32 hidden_size=64 n_blocks=4 n_levels=4 n_heads=2 sample_rate=8000 dropout=0",
 }
+STFT = "encoder=stft encoder_conf.window=hann encoder_conf.padding=reflect n_filters=130 kernel_size=128 stride=64"
 AROUND = {  # where it is not encoder_activation=relu
     "sepreformer": "encoder=padded_conv encoder_activation=gelu mask_activation=mapping",
     "tdanet": "encoder=mixing_conv encoder_activation=linear stride=16",
+    "tfgridnet": f"{STFT} encoder_activation=linear mask_activation=mapping normalize_variance=true",
+    "tiger": f"{STFT} encoder_activation=linear mask_activation=complex",
 }
 
 
@@ -63,13 +68,11 @@ def main() -> int:
 def run(folder: Path, name: str, first: int, last: int, *options: str | int | Path) -> None:
     """Runs stages of the engine in a folder, with the sizes of a separator; what it says is shown if it fails."""
     sizes = " ".join(f"separator_conf.{size}" for size in SIZES[name].split())
+    settings = f"separator={name} {COMMON} {AROUND.get(name, 'encoder_activation=relu')} {sizes}"
+    last_of_each = dict(setting.split("=", 1) for setting in settings.split())
     command = [ROOT / "run.sh", "--recipe", folder, "--config", ROOT / "conf/base.yaml"]
     command += ["--data_script", ROOT / "local/mini_librimix_data.sh", "--stage", first, "--stop_stage", last]
-    command += [
-        "--train_args",
-        f"separator={name} {COMMON} {AROUND.get(name, 'encoder_activation=relu')} {sizes}",
-        *options,
-    ]
+    command += ["--train_args", " ".join(f"{key}={value}" for key, value in last_of_each.items()), *options]
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     if result.returncode != 0:
         sys.exit(result.stdout + result.stderr)
