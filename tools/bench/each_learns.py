@@ -29,12 +29,12 @@ SIZES = {  # separators with parameters enough for this, and no more
     "tfgridnet": "bottleneck_size=16 hidden_size=32 n_blocks=2 n_heads=2 attention_size=64",
     "tiger": "bottleneck_size=32 hidden_size=64 n_blocks=4 n_levels=4 n_heads=2 sample_rate=8000 dropout=0",
 }
-STFT = "encoder=stft encoder_conf.window=hann encoder_conf.padding=reflect n_filters=130 kernel_size=128 stride=64"
+STFT = "encoder=stft encoder_conf.window=hann encoder_conf.padding=reflect encoder_activation=linear"
 AROUND = {  # where it is not encoder_activation=relu
     "sepreformer": "encoder=padded_conv encoder_activation=gelu mask_activation=mapping",
     "tdanet": "encoder=mixing_conv encoder_activation=linear stride=16",
-    "tfgridnet": f"{STFT} encoder_activation=linear mask_activation=mapping normalize_variance=true",
-    "tiger": f"{STFT} encoder_activation=linear mask_activation=complex",
+    "tfgridnet": f"{STFT} n_filters=130 kernel_size=128 stride=64 mask_activation=mapping normalize_variance=true",
+    "tiger": f"{STFT} n_filters=322 kernel_size=320 stride=80 mask_activation=complex",
 }
 
 
