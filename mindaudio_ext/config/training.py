@@ -65,6 +65,12 @@ class Training:
     conversation_mean_overlap: Annotated[float, Interval(gt=SHORTEST_OVERLAP, le=60)] = _key(
         0.8, "of conversations: mean length of an overlap", zh="对话中重叠的平均长度", unit="s", before=0.8
     )
+    conversation_mixtures: Share = _key(
+        0.0,
+        "of conversations: share of the examples of several people in which all speak all the time, as in mixtures",
+        zh="多人样本中所有人一直同时说话的比例，与混合语音相同",
+        before=0.0,
+    )
     speed_perturb: Annotated[float, Interval(ge=0, le=0.2)] = _key(
         0.0,
         "of dynamic mixing: largest relative change of a source's speed; 0.05 draws from 0.95 to 1.05",

@@ -22,6 +22,8 @@ _CONVERSATION = (
 class Conversations(Examples):
     """Segments of conversations: in them nobody, one or two of the speakers are heard, and other sources are silent.
 
+    Of a share of those of several speakers all speak all the time, as in mixtures.
+
     As many examples an epoch as the set has mixtures; each is of speakers and utterances drawn by (seed, epoch, place).
     A speaker's loudness is drawn from -33 to -25 LUFS.
 
@@ -31,18 +33,26 @@ class Conversations(Examples):
         seed: of all that is drawn.
         speakers: how many people a conversation has; one of the numbers is drawn.
         asked: what conversations are to be like.
+        mixtures: share of the examples of several speakers in which all of these speak all the time.
 
     Raises:
         InputError: the set does not tell its speakers or has too few, or the statistics cannot be had.
     """
 
     def __init__(
-        self, manifest: Manifest, *, segment: int, seed: int, speakers: Sequence[int], asked: Statistics
+        self,
+        manifest: Manifest,
+        *,
+        segment: int,
+        seed: int,
+        speakers: Sequence[int],
+        asked: Statistics,
+        mixtures: float = 0.0,
     ) -> None:
         super().__init__(manifest, segment=segment, seed=seed, keep_silent=True)
         if manifest.speakers is None:
             raise InputError(f"{manifest.path}: conversations needs the speakers; its data directory has no src2spk")
-        self.numbers, self.asked = tuple(speakers), asked
+        self.numbers, self.asked, self.mixtures = tuple(speakers), asked, mixtures
         self._signals: dict[str, list[tuple[int, int]]] = {}  # row and source of each utterance
         for row, (key, names) in enumerate(zip(manifest.keys, manifest.speakers)):
             for source, name in enumerate(names):
@@ -90,12 +100,28 @@ class Conversations(Examples):
             if not found:
                 return None
             pieces.append(at_level(found, rng.uniform(QUIETEST, LOUDEST), rate))
+        if len(pieces) > 1 and self.mixtures > 0 and rng.random() < self.mixtures:
+            sources = self._all_speak(rng, pieces)
+        else:
+            sources = self._take_turns(rng, pieces)
+        peak = max(np.abs(sources).max(), np.abs(sources.sum(axis=0)).max())
+        sources = sources * min(1.0, PEAK / peak) if peak > 0 else sources
+        return from_pcm16(to_pcm16(sources.sum(axis=0))), from_pcm16(to_pcm16(sources))
+
+    def _take_turns(self, rng: np.random.Generator, pieces: list[list[np.ndarray]]) -> np.ndarray:
+        """Returns a segment of a conversation of these pieces, float32 [C, T]."""
+        rate = self.manifest.sample_rate
         lengths = [[len(piece) for piece in own] for own in pieces]
         n_samples = max(round(_CONVERSATION * rate), 2 * self.segment)
         plan = plan_conversation(rng, self.asked, lengths, n_samples=n_samples, sample_rate=rate)
         whole = render(plan, pieces, sample_rate=rate, n_sources=self.manifest.num_spks)
         start = int(rng.integers(plan.n_samples))  # the end and the beginning are of one pause, in which both meet
-        sources = np.roll(whole, -start, axis=1)[:, : self.segment]
-        peak = max(np.abs(sources).max(), np.abs(sources.sum(axis=0)).max())
-        sources = sources * min(1.0, PEAK / peak) if peak > 0 else sources
-        return from_pcm16(to_pcm16(sources.sum(axis=0))), from_pcm16(to_pcm16(sources))
+        return np.roll(whole, -start, axis=1)[:, : self.segment]
+
+    def _all_speak(self, rng: np.random.Generator, pieces: list[list[np.ndarray]]) -> np.ndarray:
+        """Returns a segment in which each speaker says piece after piece, again and again, float32 [C, T]."""
+        sources = np.zeros((self.manifest.num_spks, self.segment), np.float32)
+        for source, own in zip(sources, pieces):
+            speech = np.concatenate(own)
+            source[:] = np.resize(np.roll(speech, -int(rng.integers(len(speech)))), self.segment)
+        return sources

@@ -57,6 +57,7 @@ class TrainBatches:
         keep_silent: leave silent sources in the examples, for a loss that takes them.
         conversations: cut examples from new conversations of the set's sources instead: what these are to be like.
         conversation_speakers: how many people they have.
+        conversation_mixtures: share of them in which all speak all the time.
 
     Raises:
         InputError: the set has fewer utterances than a batch, or dynamic mixing lacks the speakers.
@@ -76,6 +77,7 @@ class TrainBatches:
         keep_silent: bool = False,
         conversations: Statistics | None = None,
         conversation_speakers: Sequence[int] = (2,),
+        conversation_mixtures: float = 0.0,
     ) -> None:
         if len(manifest.keys) < batch_size:
             raise InputError(
@@ -89,7 +91,12 @@ class TrainBatches:
             if not keep_silent:
                 raise InputError("conversations: needs a loss for silent sources; pit_thresholded_snr is one")
             self.examples = Conversations(
-                manifest, segment=segment, seed=seed, speakers=conversation_speakers, asked=conversations
+                manifest,
+                segment=segment,
+                seed=seed,
+                speakers=conversation_speakers,
+                asked=conversations,
+                mixtures=conversation_mixtures,
             )
         elif dynamic_mixing:
             self.examples = DynamicMixtures(

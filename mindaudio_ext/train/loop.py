@@ -99,6 +99,7 @@ class Trainer:
             keep_silent=self.takes_silence,
             conversations=asked_conversations(config),
             conversation_speakers=config.conversation_speakers,
+            conversation_mixtures=config.conversation_mixtures,
         )
         self.states = StateFiles(self.experiment.checkpoints)
         self.progress, self.times = Progress(), Times(self.experiment.times, 0)  # what is there is loaded by `run`

@@ -54,6 +54,14 @@ def test_shares_of_nobody_one_and_two_are_near_those_asked_for(manifest):
     np.testing.assert_allclose(counts / counts.sum(), [0.15, 0.7, 0.15], atol=0.04)
 
 
+def test_in_mixtures_all_speak_all_the_time(manifest):
+    half = conversations(manifest, speakers=(2,), mixtures=0.5)
+    shares = [(sources != 0).mean(axis=1).min() for epoch in range(1, 11) for _, sources in half.cut(epoch, range(4))]
+    assert 10 <= sum(share > 0.85 for share in shares) <= 30  # the edges of pieces of 0.5 s are silent here
+    alone = conversations(manifest, speakers=(1,), mixtures=1.0)
+    assert all((sources != 0).mean() < 0.5 for _, sources in alone.cut(1, range(4)))
+
+
 def test_one_speaker_leaves_the_other_source_silent(manifest):
     for _, sources in conversations(manifest, speakers=(1,)).cut(1, range(4)):
         assert not sources[1].any()
