@@ -323,6 +323,10 @@ def test_both_runners_on_the_real_library(runner, graphs, exported_network, tmp_
             result = infer(*command, model=model, device=device)
             assert result.returncode == status, result.stderr
             assert result.stderr.splitlines()[-1].startswith("infer_310: error: ")
+    write_list(tmp_path / "in" / "inputs.txt", Layout("float32", 200, 2), [ChunkedUtterance("b", "1.bin", 400, 2)])
+    for command in ((runner,), python):
+        assert_one_line(infer(*command), 2, "its input is", "[2, 400]", "[batch, 200]")
+    write_list(tmp_path / "in" / "inputs.txt", Layout("float32", 400, 2), utterances)
     (tmp_path / "in" / "1.bin").write_bytes(bytes(7))
     assert_one_line(infer(runner), 2, "1.bin of b", "has 7 bytes", "1 chunks of 1600 bytes")
 
@@ -364,8 +368,17 @@ def test_what_does_not_fit_is_one_line(kit, capsys, monkeypatch, tmp_path):
     write_mindir(read_mindir(graph), exports / "tiny_0.25s_ascend_2.mindir", version=2)
     (exports / "tiny_0.25s_ascend_cut.mindir").write_bytes(graph.read_bytes()[:3000])
     on_cpu = ("--device", "cpu", "--backend")
+    other_batch = read_mindir(graph)
+    ((name, kind),) = other_batch.inputs.items()
+    other_batch.inputs[name] = dataclasses.replace(kind, shape=(3, 2000))  # and all else is for 4
+    write_mindir(other_batch, exports / "tiny_0.25s_ascend_batch.mindir", version=1)
+    messages = {
+        "2": "maximum mind ir version: 1",
+        "cut": "Failed to load MindIR model",
+        "batch": "InferSubgraph index: 0 failed",
+    }
     for backend in ("lite", "lite_python"):
-        for name, message in (("2", "maximum mind ir version: 1"), ("cut", "Failed to load MindIR model")):
+        for name, message in messages.items():
             error = refused(capsys, kit, *on_cpu, backend, graph=f"tiny_0.25s_ascend_{name}.mindir", status=1)
             assert message in error
         assert "DLSoOpen failed" in refused(capsys, kit, "--backend", backend, status=1)  # no card: no CANN

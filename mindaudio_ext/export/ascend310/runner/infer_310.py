@@ -89,7 +89,7 @@ class Network:
         self._model.build_from_file(str(options.model), mindspore_lite.ModelType.MINDIR, context)
         self._inputs = self._model.get_inputs()
         shape = list(self._inputs[0].shape)
-        if len(self._inputs) != 1 or len(shape) != 2 or shape[1] != length:
+        if len(self._inputs) != 1 or len(shape) != 2 or shape[0] < 1 or shape[1] != length:
             raise WrongInput(f"{options.model}: its input is {shape}; the chunks are [batch, {length}]")
         self.batch = shape[0]
         self._expected = (self.batch, n_sources, length)
