@@ -95,8 +95,9 @@ class Training:
     )
     init_from: str | None = _key(
         None,
-        "checkpoint whose parameters a training begins with; null: random ones",
-        zh="训练开始时载入其参数的 checkpoint；null：随机初始化",
+        "checkpoint whose parameters a training begins with; null: random ones. For a loss that takes silence the "
+        "decoder is scaled to the sources' level first",
+        zh="训练开始时载入其参数的 checkpoint；null：随机初始化。若损失能处理静音，先把解码器缩放到声源的电平",
         before=None,
     )
     init_blocks: listed(Count) = _key(  # type: ignore[valid-type]

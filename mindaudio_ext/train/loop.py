@@ -5,10 +5,12 @@ ranks train as one does: each takes its share of every batch and of the validati
 """
 
 import dataclasses
+import itertools
 import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,6 +35,7 @@ from mindaudio_ext.train.distributed import AllReduceMean, Ranks, agreed_config
 from mindaudio_ext.train.divergence import best_loss, find_explosion, is_exploded
 from mindaudio_ext.train.estimate import expected_memory, free_memory, measure_step
 from mindaudio_ext.train.facts import Times, write_facts
+from mindaudio_ext.train.level import match_level
 from mindaudio_ext.train.schedule import auxiliary_weight, epochs_since_best, learning_rate
 from mindaudio_ext.train.state import Progress, StateFiles
 from mindaudio_ext.train.step import TrainStep
@@ -47,6 +50,7 @@ from mindaudio_ext.train.validate import (
 )
 
 log = logging.getLogger(__name__)
+_MEASURED = 8  # examples, by which the level of a model to begin with is measured
 
 
 class Trainer:
@@ -165,7 +169,20 @@ class Trainer:
                 load_deeper(model, self.config.init_from, self.config.init_blocks)
             else:
                 load_parameters(model, self.config.init_from)
+            if self.takes_silence:  # by a loss that asks for levels
+                self._match_level(model)
         return model
+
+    def _match_level(self, model: nn.Cell) -> None:
+        """Brings what another loss has trained to the sources' level."""
+        with closing(self.batches.epoch(1)) as batches:
+            factor = match_level(model, itertools.islice(batches, math.ceil(_MEASURED / self.n_crops)))
+        if factor != 1:
+            log.info(
+                "the decoder's filters of %s times %.3g: its estimates had another level than the sources",
+                self.config.init_from,
+                factor,
+            )
 
     def _estimate(self) -> None:
         """Says what the rest will cost, by a step that is undone."""

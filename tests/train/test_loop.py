@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mindspore import load_checkpoint
+from mindspore import Tensor, load_checkpoint, save_checkpoint
 from thorough import UNDER_ALL, few
 from tiny_experiment import make_data, write_wav
 
@@ -500,11 +500,23 @@ def test_an_ordinary_model_learns_silence(sets, whole, tmp_path, lines, caplog):
         silence = write_wav(tmp_path / "silence.wav", np.zeros(2400, np.int16))
         (folder / "spk2.scp").write_text("".join(f"{name}{i} {silence}\n" for i in range(count)))
         dump(folder, tmp_path / "dump" / name)
+    stored = tensors(whole / "checkpoints/best.ckpt")
+    loud = {key: value * (64 if key == "decoder.weight" else 1) for key, value in stored.items()}
+    parameters = [{"name": key, "data": Tensor(value)} for key, value in loud.items()]
+    save_checkpoint(parameters, str(tmp_path / "loud.ckpt"), crc_check=True)
     options = (
-        f"epochs=2 init_from={whole}/checkpoints/best.ckpt loss=pit_thresholded_snr mixture_consistency=true "
+        f"epochs=2 init_from={tmp_path}/loud.ckpt loss=pit_thresholded_snr mixture_consistency=true "
         "separator_conf.dropout=0 lr=0.01"
     )
-    trainer(tmp_path / "dump", tmp_path / "exp", options).run()
+    training = trainer(tmp_path / "dump", tmp_path / "exp", options)
+    (factor,) = re.findall(r"loud.ckpt times (\S+): its estimates had another level", caplog.text)
+    changed = {p.name for p in training.model.get_parameters() if not np.array_equal(p.asnumpy(), loud[p.name])}
+    name = "decoder.weight"
+    assert changed == {name}
+    np.testing.assert_allclose(
+        training.model.decoder.weight.asnumpy(), float(factor) * loud[name], rtol=0.01, atol=1e-6
+    )
+    training.run()
     first, last = [json.loads(line) for line in (tmp_path / "exp/history.jsonl").open()]
     assert last["valid_loss"] < first["valid_loss"]
     assert first["skipped_steps"] == last["skipped_steps"] == 0
