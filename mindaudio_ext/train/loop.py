@@ -10,7 +10,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -175,8 +174,7 @@ class Trainer:
 
     def _match_level(self, model: nn.Cell) -> None:
         """Brings what another loss has trained to the sources' level."""
-        with closing(self.batches.epoch(1)) as batches:
-            factor = match_level(model, itertools.islice(batches, math.ceil(_MEASURED / self.n_crops)))
+        factor = match_level(model, itertools.islice(self.batches.epoch(1), math.ceil(_MEASURED / self.n_crops)))
         if factor != 1:
             log.info(
                 "the decoder's filters of %s times %.3g: its estimates had another level than the sources",
