@@ -18,7 +18,7 @@ def match_level(model: nn.Cell, batches: Iterable[Batch]) -> float:
     far from its best there, and the first epochs would lose what the parameters know.
 
     Args:
-        model: mixture [B, T] -> estimates [B, C, T], with a `decoder`.
+        model: a `TasNet`; mixture [B, T] -> estimates [B, C, T].
         batches: to measure it on.
 
     Returns:

@@ -25,7 +25,7 @@ from mindaudio_ext.errors import InputError
 from mindaudio_ext.experiment import Experiment
 from mindaudio_ext.models.evaluation import WholeUtterance
 from mindaudio_ext.models.parameters import load_deeper, load_parameters, save_parameters
-from mindaudio_ext.models.tasnet import build_model
+from mindaudio_ext.models.tasnet import TasNet, build_model
 from mindaudio_ext.registry import AUGMENTATIONS, LOSSES
 from mindaudio_ext.train.average import average_best
 from mindaudio_ext.train.charts import Charts
@@ -168,7 +168,7 @@ class Trainer:
                 load_deeper(model, self.config.init_from, self.config.init_blocks)
             else:
                 load_parameters(model, self.config.init_from)
-            if self.takes_silence:  # by a loss that asks for levels
+            if self.takes_silence and isinstance(model, TasNet):  # by a loss that asks for levels
                 self._match_level(model)
         return model
 

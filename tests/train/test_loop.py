@@ -24,6 +24,7 @@ from mindaudio_ext.data.conversation_statistics import Statistics
 from mindaudio_ext.data.mindrecord import read_manifest
 from mindaudio_ext.data.mindrecord_writer import dump
 from mindaudio_ext.errors import InputError
+from mindaudio_ext.models.tasnet import build_model
 from mindaudio_ext.train import loop
 from mindaudio_ext.train.loop import Trainer
 from mindaudio_ext.train.stop import Stopped
@@ -524,6 +525,17 @@ def test_an_ordinary_model_learns_silence(sets, whole, tmp_path, lines, caplog):
     assert -30 < last["valid_loss"] < 0
     assert "2 of 4 sources are silent and not scored" in caplog.text
     assert "crops without one are trained on" not in caplog.text
+
+
+def test_a_model_of_mindaudio_begins_at_its_own_level(sets, tmp_path):
+    options = ["kernel_size=16 segment=0.2", "model=mindaudio.tasnet model_conf.hidden_size=8 model_conf.num_layers=2"]
+    save_checkpoint(build_model(load_config(BASE, None, options)), str(tmp_path / "first.ckpt"), crc_check=True)
+    options += [f"init_from={tmp_path}/first.ckpt loss=pit_thresholded_snr"]
+    model = Trainer(
+        load_config(BASE, None, options), train_dir=sets / "train", valid_dir=sets / "dev", expdir=tmp_path / "exp"
+    ).model
+    stored = tensors(tmp_path / "first.ckpt")
+    assert all(np.array_equal(parameter.asnumpy(), stored[parameter.name]) for parameter in model.get_parameters())
 
 
 def test_the_config_says_what_conversations_are_like():
