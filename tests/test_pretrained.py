@@ -22,7 +22,7 @@ MODELS = {name: PRETRAINED / name for name in ("dprnn_2spk_8k", "dprnn_2spk_8k_c
 
 
 def test_they_are_the_defaults_and_small_together():
-    assert find_model(None) == (MODELS["dprnn_2spk_8k"], None)
+    assert find_model(None) == (MODELS[CONVERSATION], None)
     assert find_model(None, streaming=True) == (MODELS["dprnn_2spk_8k_causal"], None)
     assert {path.parent for path in PRETRAINED.glob("*/config.yaml")} == set(MODELS.values())
     assert sum(path.stat().st_size for path in PRETRAINED.rglob("*") if path.is_file()) < 12e6

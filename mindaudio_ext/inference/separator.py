@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mindaudio_ext.models.streaming import StreamingModel
     from mindaudio_ext.models.tasnet import TasNet
 
-_DEFAULT, _DEFAULT_STREAMING = "dprnn_2spk_8k", "dprnn_2spk_8k_causal"  # of those in the package
+_DEFAULT, _DEFAULT_STREAMING = "dprnn_2spk_8k_conversation", "dprnn_2spk_8k_causal"  # of those in the package
 
 
 class Separator:
@@ -73,7 +73,7 @@ class Separator:
         shifts: int | None = None,
         num_spks: int | None = None,
     ) -> "Separator":
-        """Loads what `find_model` finds, by default dprnn_2spk_8k; the rest is as in `from_expdir`.
+        """Loads what `find_model` finds, by default dprnn_2spk_8k_conversation; the rest is as in `from_expdir`.
 
         Raises:
             InputError: also when the model cannot separate `num_spks` people; see `require_num_spks`.
@@ -286,8 +286,8 @@ def find_model(
 
     Args:
         model: an experiment's folder, a checkpoint in one or beside its config.yaml, the name of a built-in model, or
-            hf:ORG/NAME[@REVISION], a public model; None for dprnn_2spk_8k, or if `streaming` for
-            dprnn_2spk_8k_causal.
+            hf:ORG/NAME[@REVISION], a public model; None for dprnn_2spk_8k_conversation, or if `streaming`
+            for dprnn_2spk_8k_causal.
         streaming: whether it is to separate a stream.
         device_target: what MindSpore is set up for if a public model has to be converted.
         num_spks: people in the recordings. Without `model` it is the first in the package that can separate so many:

@@ -321,7 +321,7 @@ def test_wrong_use_is_told(expdir, tmp_path, capsys, monkeypatch):
     assert "--shifts: a stream is separated once" in _refused(
         capsys, mix, *model, *out, "--shifts", "2", "--stream", "20"
     )
-    assert "model dprnn_2spk_8k is not in the package; name one with --model" in _refused(capsys, mix, *out)
+    assert "model dprnn_2spk_8k_conversation is not in the package; name one with --model" in _refused(capsys, mix, *out)
     assert "model dprnn_2spk_8k_causal is not in the package" in _refused(capsys, mix, *out, "--stream", "20")
     short = write_wav(tmp_path / "short.wav", SPEECH[:3])
     soundfile.write(tmp_path / "short.flac", SPEECH, RATE)
@@ -369,7 +369,7 @@ def test_as_many_voices_as_people(expdir, tmp_path, capsys):
     fewer = _refused(capsys, mix, "--model", expdir, "-o", out, "--num_spks", 1)
     assert "num_spks 1: exp gives 2 voices, never fewer" in fewer
     none = _refused(capsys, mix, "-o", out, "--num_spks", 3)
-    assert "num_spks 3: no model in the package does that (dprnn_2spk_8k gives 2, " in none
+    assert "num_spks 3: no model in the package does that (dprnn_2spk_8k_conversation gives 2, " in none
     assert "--num_spks: with --serve" in _refused(capsys, "--serve", "--num_spks", 2)
     assert not out.exists()
     _separate(mix, "--model", expdir, "-o", out, "--num_spks", 2)

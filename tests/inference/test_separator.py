@@ -233,17 +233,17 @@ def test_a_model_is_found_by_folder_checkpoint_and_name(expdir, tmp_path, monkey
     monkeypatch.setattr("mindaudio_ext.inference.models.PRETRAINED", tmp_path)
     assert module.find_model(expdir) == (expdir, None)
     assert module.find_model(str(checkpoint)) == (expdir, checkpoint)
-    with pytest.raises(InputError, match="model dprnn_2spk_8k is not in the package; name one with --model"):
+    with pytest.raises(InputError, match="model dprnn_2spk_8k_conversation is not in the package; name one with --model"):
         module.find_model()
-    for name in ("small", "dprnn_2spk_8k", "dprnn_2spk_8k_causal"):
+    for name in ("small", "dprnn_2spk_8k_conversation", "dprnn_2spk_8k_causal"):
         make_experiment(tmp_path / name)
         assert module.find_model(name) == (tmp_path / name, None)
-    assert module.find_model() == (tmp_path / "dprnn_2spk_8k", None)
+    assert module.find_model() == (tmp_path / "dprnn_2spk_8k_conversation", None)
     assert module.find_model(streaming=True) == (tmp_path / "dprnn_2spk_8k_causal", None)
     assert module.find_model("small", streaming=True) == (tmp_path / "small", None)
     assert Separator.load("small").checkpoint == tmp_path / "small" / "checkpoints" / "best.ckpt"
     make_experiment(tmp_path / "three", overrides="num_spks=3")
-    assert module.find_model(num_spks=2) == (tmp_path / "dprnn_2spk_8k", None)
+    assert module.find_model(num_spks=2) == (tmp_path / "dprnn_2spk_8k_conversation", None)
     assert module.find_model(num_spks=3) == (tmp_path / "three", None)
     with pytest.raises(InputError, match=r"num_spks 3: .* \(dprnn_2spk_8k_causal gives 2\); name one with --model"):
         module.find_model(num_spks=3, streaming=True)
