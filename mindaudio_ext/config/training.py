@@ -9,9 +9,14 @@ from pydantic.dataclasses import dataclass
 
 from mindaudio_ext.config import key as declare
 from mindaudio_ext.config.types import Count, Positive, Share, Size, listed
-from mindaudio_ext.data.conversation_statistics import SHORTEST_OVERLAP, SHORTEST_PAUSE
-from mindaudio_ext.data.noise import HIGHEST_SNR, LOWEST_SNR
-from mindaudio_ext.data.rooms import LONGEST_RT60, SHORTEST_RT60
+from mindaudio_ext.data.conversation_statistics import (
+    HIGHEST_SNR,
+    LONGEST_RT60,
+    LOWEST_SNR,
+    SHORTEST_OVERLAP,
+    SHORTEST_PAUSE,
+    SHORTEST_RT60,
+)
 from mindaudio_ext.registry import AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULERS
 
 if TYPE_CHECKING:

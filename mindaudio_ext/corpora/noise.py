@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import resample_poly
 
-from mindaudio_ext.data.noise import BABBLE, COLOURS, FEWEST_TALKERS, HIGHEST_SNR, LOWEST_SNR, TALKERS
+from mindaudio_ext.data.conversation_statistics import HIGHEST_SNR, LOWEST_SNR
+from mindaudio_ext.data.noise import BABBLE, COLOURS, FEWEST_TALKERS, TALKERS
 from mindaudio_ext.data.sound import open_sound
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import is_file

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, fields
 SHORTEST_PAUSE = 0.2  # seconds: a shorter one is within a piece
 SHORTEST_OVERLAP = 0.1
 SHORTEST_SOLO = 0.2
+# Limits of what is heard beside the speech; here, because a config is read without NumPy.
+LOWEST_SNR, HIGHEST_SNR = -20.0, 60.0  # dB
+SHORTEST_RT60, LONGEST_RT60 = 0.1, 1.0  # seconds; the images of longer ones are too many
 
 
 @dataclass(frozen=True)

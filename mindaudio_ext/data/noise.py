@@ -4,7 +4,6 @@ import numpy as np
 
 COLOURS = {"white": 0, "pink": 1, "brown": 2}  # by what power of the frequency the power falls
 BABBLE = "babble"
-LOWEST_SNR, HIGHEST_SNR = -20.0, 60.0  # dB
 TALKERS, FEWEST_TALKERS = 6, 3  # of babble
 _LOWEST = 20.0  # Hz, below which coloured noise is white: what is not heard takes no power
 

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from scipy.signal import fftconvolve
 
+from mindaudio_ext.data.conversation_statistics import LONGEST_RT60, SHORTEST_RT60
 from mindaudio_ext.errors import InputError
 
 REVERBERANT, EARLY, ANECHOIC = "reverberant", "early", "anechoic"
 REFERENCES = (REVERBERANT, EARLY, ANECHOIC)
 EARLY_SECONDS = 0.05  # after the direct sound, what counts as early
-SHORTEST_RT60, LONGEST_RT60 = 0.1, 1.0  # seconds; the images of longer ones are too many
 _LIMITS = {"rt60": (SHORTEST_RT60, LONGEST_RT60), "length": (2, 20), "width": (2, 20), "height": (2, 10)}
 _UNITS = {"rt60": "s", "length": "m", "width": "m", "height": "m", "distance": "m"}
 _SHORTEST_DISTANCE = 0.1
@@ -244,8 +245,6 @@ def reverberate(signal: np.ndarray, stretches: Sequence[tuple[int, int]], respon
         stretches: first sample and end of each.
         response: of the room.
     """
-    from scipy.signal import fftconvolve  # here, because the config, which asks for limits, is to be read soon
-
     heard = np.zeros(len(signal))
     for start, end in stretches:
         image = fftconvolve(np.asarray(signal[start:end], np.float64), response.samples)
