@@ -173,8 +173,9 @@ if [[ -z $pretrained ]] && in_stage 2 "train"; then
     need "$dump/$valid_set/manifest.json" 1
     for folder in "${test_data[@]}"; do
         if ! [[ -e $folder/wav.scp || -e $folder/mix.csv ]]; then continue; fi
-        run_stage python -m mindaudio_ext.bin.check_data "$folder" --before_training true --force "$force" --nj "$nj" \
-            --allow_pipes "$allow_pipes" "${debug_flag[@]}"
+        # It scores, by jobs of stage 4's kind on a cluster: what conf/slurm.conf has for stage 2 is for the training.
+        MINDAUDIO_EXT_STAGE=4 run_stage python -m mindaudio_ext.bin.check_data "$folder" --before_training true \
+            --force "$force" --nj "$nj" --allow_pipes "$allow_pipes" "${debug_flag[@]}"
     done
     stage_reads "$dump/$train_set, $dump/$valid_set"
     stage_writes "$expdir/{config.yaml,train.log,history.jsonl,model.json,checkpoints}"

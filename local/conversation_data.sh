@@ -24,6 +24,12 @@ noise=                         # white, pink, brown, babble (of speakers who are
 dev_noise=                     # the same for the set to validate on; noise when empty
 test_noise=                    # the same for the set to score; noise when empty
 snr="5 20"                     # least and greatest of the speech over the noise, dB; one number for both
+rt60=                          # reverberation time of rooms, least and greatest, s; one number for both; empty: no rooms
+room_length="5 10"             # of rooms, least and greatest, m
+room_width="5 10"              # of rooms, least and greatest, m
+room_height="2.5 4"            # of rooms, least and greatest, m
+distance="0.7 2"               # from a mouth to the microphone, least and greatest, m
+references=reverberant         # what of the sound in a room the sources hold: reverberant, early (the first 50 ms) or anechoic; the rest is in the noise
 seed=0                         # of the conversations (0-2147483647)
 debug=false                    # show the traceback of an error
 
@@ -44,7 +50,8 @@ make() {
     run_command python -m mindaudio_ext.bin.make_conversations --librispeech "$librispeech" --subsets "$subsets" \
         --split_speakers "$split_speakers" --data "$data" --set "$1" --n_conversations "$2" --seconds "$3" \
         --speakers "$speakers" --num_spks "$num_spks" --sample_rate "$sample_rate" --seed "$seed" --nj "$nj" \
-        --noise "$5" --snr "$snr" \
+        --noise "$5" --snr "$snr" --rt60 "$rt60" --room_length "$room_length" --room_width "$room_width" \
+        --room_height "$room_height" --distance "$distance" --references "$references" \
         "${statistics_option[@]}" "${debug_flag[@]}"
     run_command python -m mindaudio_ext.bin.validate_data_dir "$data/$1" --nj "$nj" "${debug_flag[@]}"
 }

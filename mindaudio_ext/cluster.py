@@ -199,7 +199,8 @@ class _Job:
         """Submits the tasks that do not wait or run already."""
         while "completing" in (active := self.states()).values():  # what was cancelled is at its end
             time.sleep(_LOOK_SECONDS)
-        numbers = [number for number in numbers if number not in active]
+        left = set(self.missing())  # looked at after the queue: what has just ended is not run again
+        numbers = [number for number in numbers if number in left and number not in active]
         if active:
             log.info("%s: %d shards of a call before are found: they go on", self.title, len(active))
         if not numbers:
@@ -207,9 +208,9 @@ class _Job:
         folder = str(self.folder).replace("%", "%%")
         command = shlex.join([sys.executable, "-m", "mindaudio_ext.bin.shard", str(self.folder)])
         identity = run_slurm(
-            *("sbatch", "--parsable", f"--job-name={self.folder.name}", f"--array={','.join(map(str, numbers))}"),
-            *(f"--output={folder}/log.%a", "--open-mode=truncate", *self.options),
-            f"--wrap=exec {command}",
+            *("sbatch", "--parsable", *self.options),  # ours come after them: by the name it is found again
+            *(f"--job-name={self.folder.name}", f"--array={','.join(map(str, numbers))}"),
+            *(f"--output={folder}/log.%a", "--open-mode=truncate", f"--wrap=exec {command}"),
             unless=lambda: any(number in self.states() for number in numbers),
         )
         log.info("%s: job %s, %d of %d shards", self.title, identity.strip() or "taken", len(numbers), self.shards)
@@ -316,7 +317,9 @@ def cancelled_at_an_end(folder: Path) -> Iterator[None]:
     waiting.touch()
 
     def cancel(_: Path) -> None:
-        subprocess.run(["scancel", "--me", f"--name={folder.name}"], check=False, capture_output=True)
+        command = ["scancel", "--me", f"--name={folder.name}"]
+        if subprocess.run(command, env=_environment(), check=False, capture_output=True).returncode != 0:
+            log.warning("the jobs could not be cancelled and go on; to end them: %s", shlex.join(command))
         waiting.unlink(missing_ok=True)
 
     def end(number: int, _: object) -> None:
@@ -379,6 +382,10 @@ def run_slurm(program: str, *arguments: str, unless: Callable[[], bool] | None =
 
 
 def _environment() -> dict[str, str]:
-    """Returns the environment without what Slurm says of a job in which this runs: sbatch would take it for options."""
+    """Returns the environment without what Slurm says of a job in which this runs: sbatch would take it for options.
+
+    Nor has it what a user likes to see of the queue, or to be asked: jobs in other partitions would seem to have ended.
+    """
     kept = ("SLURM_CONF", "SLURM_CLUSTERS")
-    return {name: value for name, value in os.environ.items() if name in kept or not name.startswith("SLURM_")}
+    left_out = ("SLURM_", "SQUEUE_", "SCANCEL_")
+    return {name: value for name, value in os.environ.items() if name in kept or not name.startswith(left_out)}

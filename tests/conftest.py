@@ -24,7 +24,9 @@ from mindaudio_ext.device import set_environment
 set_environment("CPU")  # before a test file imports MindSpore: two workers on two cores stall for seconds without it
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = {"chromium": browser.COMMANDS, "g++": ("g++", "clang++")}
-PACKAGES = ("ipykernel", "nbclient", "onnx", "onnxruntime", "pesq", "pyannote", "starlette", "uvicorn")  # optional
+PACKAGES = (  # optional
+    *("ipykernel", "nbclient", "onnx", "onnxruntime", "pesq", "pyannote", "pyroomacoustics", "starlette", "uvicorn"),
+)
 # Programs of other environments, with torch and MindSpore Lite: --doctest-modules would import them.
 collect_ignore = ["convert/write_torch_files.py", "export/lite_program.py", "conftest.py"]
 collect_ignore_glob = ["*/conftest.py"]  # they have one name, and to --doctest-modules the last one read is all of them

@@ -189,6 +189,18 @@ def test_naming_another_scheduler_drops_the_options_of_the_first(conf):
         ("encoder_activation=gate", "encoder_activation: expected one of linear, relu, gelu, gated, got 'gate'"),
         ("separator_conf=3", "separator_conf: expected a mapping, got 3"),
         ("device_target=GPU", "device_target: expected one of CPU, Ascend, got 'GPU'; MindSpore 2.10 has no GPU"),
+        ("conversation_noise=[pink]", "conversation_noise: is of conversations, and conversations is false"),
+        (
+            "conversations=true conversation_noise=[none,pink] mixture_consistency=true",
+            r"mixture_consistency: estimates cannot add up to a mixture with noise \(conversation_noise\); set it",
+        ),
+        (
+            "conversation_noise=[green]",
+            r"conversation_noise: expected one of none, white, pink, brown, babble, got 'gr",
+        ),
+        ("conversation_snr=[9,3]", r"conversation_snr: the least and the most are expected, got \[9\.0, 3\.0\]"),
+        ("conversations=true conversation_rt60=[0.3]", r"conversation_rt60: the least and the most are expected, got"),
+        ("conversations=true conversation_rt60=[0.2,2]", "conversation_rt60: must be at least 0.1 and at most 1"),
         ("lr", "expected key=value, got 'lr'"),
         ("lr=1 lr=2", "key 'lr' is given twice"),
         ("'lr=1", "No closing quotation"),

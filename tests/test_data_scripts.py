@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -100,6 +101,21 @@ def test_conversations_of_one_length_or_of_lengths_between_two(tmp_path):
         json.loads((tmp_path / "data" / name / ".mixtures.json").read_text())["seconds"] for name in ("train", "dev")
     ]
     assert asked == [[2.5, 2.5], [2, 3]]
+
+
+def test_three_runs_are_compared_and_what_is_off_is_told(tmp_path):
+    for speaker in ("11", "12"):
+        (folder := tmp_path / "corpus/all" / speaker / "0").mkdir(parents=True)
+        soundfile.write(folder / f"{speaker}-0-0.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 16000), 8000)
+    command = [ROOT / "tools/check_conversations.sh", "--librispeech", tmp_path / "corpus", "--subsets", "all"]
+    command += ["--n", "2", "--seconds", "5"]
+    ended = subprocess.run([*command, "--largest", "100"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert re.search(r"silence: asked 0\.150, measured 0\.\d+ \([+-]\d+\.\d %\)", ended.stdout)
+    assert re.search(r"3 runs, by 1, 2 and 3 processes: 20 files, the same bytes", ended.stdout)
+    ended = subprocess.run([*command, "--largest", "1"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert re.search(r"error: further off than 1 %: .*[a-z_]+ [+-]\d+\.\d %$", ended.stderr.splitlines()[-1])
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,6 @@ def test_the_wheel_has_every_file_of_the_package_and_is_small(wheel):
 def test_it_names_its_commands_and_extras(wheel):
     metadata = zipfile.ZipFile(wheel).read(f"{NAME}.dist-info/METADATA").decode()
     extras = {line.split(": ")[1] for line in metadata.splitlines() if line.startswith("Provides-Extra: ")}
-    assert {"corpus", "pesq", "onnx", "demo", "completion", "diarization"} <= extras
+    assert {"corpus", "pesq", "onnx", "demo", "completion", "diarization", "rooms"} <= extras
     commands = zipfile.ZipFile(wheel).read(f"{NAME}.dist-info/entry_points.txt").decode()
     assert "mindaudio-separate = mindaudio_ext.bin.separate:main" in commands

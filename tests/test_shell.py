@@ -30,6 +30,7 @@ late=1           # below the block: not an option
 # Stands in for every Python command: notes its arguments and makes the files that the next stage needs.
 PYTHON = r"""#!/usr/bin/env bash
 printf '%s\n' "${*@Q}" >>"$STUB_LOG"
+printf '%s %s\n' "${MINDAUDIO_EXT_STAGE-}" "${2-}" >>"$STUB_LOG.stages"
 if [[ ${STUB_FAIL-} == "$2" ]]; then echo "the stage's line" >&2; exit "$STUB_STATUS"; fi
 if [[ ${STUB_SLEEP-} == "$2" ]]; then sleep 77.5 & echo $! >"$STUB_LOG.sleeper"; wait; fi
 while (($#)); do
@@ -379,6 +380,15 @@ def test_engine_trains_in_one_process_or_launches_several(engine, root, options,
     assert result.returncode == 0, result.stderr
     (line,) = [line for line in engine.log.read_text().splitlines() if "mindaudio_ext.bin.train" in line]
     assert line.replace("'", "").startswith(f"-m mindaudio_ext.bin.{command.format(exp=root / 'exp/mini')} ")
+
+
+def test_jobs_have_the_options_of_their_stage_in_slurm_conf(engine):
+    """The check before a training scores test sets: the devices of stage 2 are not for it."""
+    result = engine()
+    assert result.returncode == 0, result.stderr
+    stages = Path(f"{engine.log}.stages").read_text().splitlines()
+    wanted = {"config": "", "dump": "1", "check_data": "4", "train": "2", "decode": "3", "score": "4", "export": "5"}
+    assert set(stages) == {f"{stage} mindaudio_ext.bin.{name}" for name, stage in wanted.items()}
 
 
 @pytest.mark.parametrize(("status", "expected"), [("2", 2), ("1", 1), ("137", 1)])

@@ -59,13 +59,16 @@ empty_environment() {
 # Says by environment variables where jobs run: as --cmd says, or else cmd.sh.
 # shellcheck disable=SC1090,SC2154  # the recipe's cmd.sh or the root's; options of the script
 use_cmd() {
-    local cmd_backend=local file
-    if [[ -z $cmd ]] && file=$(find_file cmd.sh "$recipe" "$root"); then . "$file"; fi
+    local cmd_backend=local file given="--cmd $cmd"
+    if [[ -z $cmd ]] && file=$(find_file cmd.sh "$recipe" "$root"); then
+        . "$file"
+        given="$file: cmd_backend=$cmd_backend"
+    fi
     cmd=${cmd:-$cmd_backend}
     case $cmd in
         local) unset MINDAUDIO_EXT_SLURM && return ;;
         slurm) ;;
-        *) die "--cmd $cmd: must be local or slurm" 2 ;;
+        *) die "$given: must be local or slurm" 2 ;;
     esac
     type -P sbatch >/dev/null || die "--cmd slurm: there is no sbatch here; start this on a machine of the cluster" 2
     file=$(find_file conf/slurm.conf "$recipe" "$root") || die "--cmd slurm: conf/slurm.conf is missing" 2

@@ -10,6 +10,7 @@ from mindaudio_ext.bin.arguments import add_speech_set, path, read_speech, whole
 from mindaudio_ext.config.layers import read_mapping
 from mindaudio_ext.corpora.conversations import Parameters, make_conversations, read_statistics
 from mindaudio_ext.data.conversation_statistics import Statistics
+from mindaudio_ext.data.rooms import REFERENCES, REVERBERANT, Rooms
 from mindaudio_ext.errors import InputError, command
 from mindaudio_ext.registry import near
 
@@ -29,11 +30,19 @@ def run(args: argparse.Namespace) -> None:
         asked=asked,
         noise=args.noise,
         snr=args.snr,
+        rooms=_rooms(args),
+        references=args.references,
     )
     data_dir = make_conversations(
         speech.utterances, args.data, parameters, corpus=speech.corpus, sexes=speech.sexes, nj=args.nj
     )
     print(f"{data_dir}:\n{read_statistics(data_dir)}", end="")
+
+
+def _rooms(args: argparse.Namespace) -> Rooms | None:
+    if args.rt60 is None:
+        return None
+    return Rooms(args.rt60, args.room_length, args.room_width, args.room_height, args.distance)
 
 
 def _read_statistics(file: Path) -> Statistics:
@@ -75,6 +84,12 @@ def _span(unit: str) -> Callable[[str], tuple[float, float]]:
     return parse
 
 
+def _span_or_none(unit: str) -> Callable[[str], tuple[float, float] | None]:
+    """Returns the type of `_span`, of which an empty text is none."""
+    one = _span(unit)
+    return lambda text: one(text) if text.strip() else None
+
+
 def parser() -> argparse.ArgumentParser:
     """Returns the command's arguments."""
     arguments = argparse.ArgumentParser(prog="make_conversations", description=__doc__)
@@ -110,6 +125,32 @@ def parser() -> argparse.ArgumentParser:
         default=(5.0, 20.0),
         metavar="DB...",
         help="of the speech over the noise, or the least and the most (5 20)",
+    )
+    arguments.add_argument(
+        "--rt60",
+        type=_span_or_none("seconds"),
+        metavar="S...",
+        help="reverberation time of rooms, or the least and the most; needs the extra rooms (no rooms)",
+    )
+    for name, default, words in (
+        ("room_length", Rooms.length, "length of a room"),
+        ("room_width", Rooms.width, "its width"),
+        ("room_height", Rooms.height, "its height"),
+        ("distance", Rooms.distance, "from a mouth to the microphone"),
+    ):
+        arguments.add_argument(
+            f"--{name}",
+            type=_span("metres"),
+            default=default,
+            metavar="M...",
+            help=f"{words}, or the least and the most ({default[0]:g} {default[1]:g})",
+        )
+    arguments.add_argument(
+        "--references",
+        choices=REFERENCES,
+        default=REVERBERANT,
+        help="what of the sound in a room the sources hold: all of it, the first 50 ms or the direct sound; the rest "
+        "is in the noise (reverberant)",
     )
     return arguments
 

@@ -42,6 +42,14 @@ class Config(Device, Export, Scoring, Decoding, Training, Model, Data):  # field
             if hasattr(section, "rules"):
                 yield from section.rules(self)
 
+    @property
+    def has_levels(self) -> bool:
+        """Whether a model gives estimates at their level, so that none is fitted.
+
+        They add up to the mixture, or a loss for silent sources, which has levels, trained the model.
+        """
+        return self.mixture_consistency or self.conversations
+
     def changed(self, source: str, **values: Any) -> "Config":
         """Returns the config with other values of some keys; those that are None stay.
 

@@ -2,14 +2,21 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Gt, Interval
 from pydantic.dataclasses import dataclass
 
 from mindaudio_ext.config import key as declare
 from mindaudio_ext.config.types import Count, Positive, Share, Size, listed
-from mindaudio_ext.data.conversation_statistics import SHORTEST_OVERLAP, SHORTEST_PAUSE
+from mindaudio_ext.data.conversation_statistics import (
+    HIGHEST_SNR,
+    LONGEST_RT60,
+    LOWEST_SNR,
+    SHORTEST_OVERLAP,
+    SHORTEST_PAUSE,
+    SHORTEST_RT60,
+)
 from mindaudio_ext.registry import AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULERS
 
 if TYPE_CHECKING:
@@ -70,6 +77,28 @@ class Training:
         "of conversations: share of the examples of several people in which all speak all the time, as in mixtures",
         zh="多人样本中所有人一直同时说话的比例，与混合语音相同",
         before=0.0,
+    )
+    conversation_noise: listed(Literal["none", "white", "pink", "brown", "babble"]) = _key(  # type: ignore[valid-type]
+        ("none",),
+        "of conversations: noise in the mixture; one of these is drawn for each example. `babble`: speech of 3 to 6 "
+        "who are not in the conversation",
+        zh="对话的混合信号中的噪声；每个样本从中抽取一个。`babble`：对话以外 3 至 6 人的语音",
+        before=["none"],
+    )
+    conversation_snr: listed(Annotated[float, Interval(ge=LOWEST_SNR, le=HIGHEST_SNR)]) = _key(  # type: ignore[valid-type]
+        (5.0, 20.0),
+        "of that noise: the least and the most of the speech's power, while somebody speaks, over the noise's",
+        zh="该噪声的信噪比的下限和上限：有人说话时语音的功率与噪声功率之比",
+        unit="dB",
+        before=[5.0, 20.0],
+    )
+    conversation_rt60: listed(Annotated[float, Interval(ge=SHORTEST_RT60, le=LONGEST_RT60)]) = _key(  # type: ignore[valid-type]
+        (),
+        "of conversations: the least and the most reverberation time of the rooms that they are in, with the extra "
+        "`rooms`; []: there are no rooms",
+        zh="对话所在房间的混响时间的下限和上限，需要 extra `rooms`；[]：没有房间",
+        unit="s",
+        before=[],
     )
     speed_perturb: Annotated[float, Interval(ge=0, le=0.2)] = _key(
         0.0,
@@ -267,6 +296,7 @@ class Training:
             yield "conversations", "are new mixtures themselves; set dynamic_mixing to false"
         if not config.conversation_speakers or max(config.conversation_speakers) > config.num_spks:
             yield "conversation_speakers", f"numbers from 1 to num_spks ({config.num_spks}) are expected"
+        yield from _sound_of_conversations(config)
         if config.batch_size % config.accum_steps:
             yield "accum_steps", f"must divide batch_size ({config.batch_size}), got {config.accum_steps}"
         if config.init_blocks and config.init_from is None:
@@ -274,3 +304,21 @@ class Training:
         n_blocks = config.separator_conf.get("n_blocks")
         if config.init_blocks and len(config.init_blocks) != n_blocks:
             yield "init_blocks", f"names {len(config.init_blocks)} blocks, separator_conf.n_blocks is {n_blocks}"
+
+
+def _sound_of_conversations(config: "Config") -> Iterator[tuple[str, str]]:
+    """Yields what is wrong with the keys of noise and rooms."""
+    has_noise = set(config.conversation_noise) != {"none"}
+    for name, is_set in (("conversation_noise", has_noise), ("conversation_rt60", bool(config.conversation_rt60))):
+        if is_set and not config.conversations:
+            yield name, "is of conversations, and conversations is false"
+    if not config.conversation_noise:
+        yield "conversation_noise", "at least one is expected; none is one"
+    if has_noise and config.mixture_consistency:
+        yield (
+            "mixture_consistency",
+            "estimates cannot add up to a mixture with noise (conversation_noise); set it to false",
+        )
+    for name, found in (("conversation_snr", config.conversation_snr), ("conversation_rt60", config.conversation_rt60)):
+        if (found and not (len(found) == 2 and found[0] <= found[1])) or (name == "conversation_snr" and not found):
+            yield name, f"the least and the most are expected, got {list(found)}"

@@ -157,6 +157,12 @@ def speechbrain_filterbank(theirs: Arguments) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def espnet_normalizes(theirs: Arguments) -> bool:
+    """Whether ESPnet's model brings mixtures of one channel to one level; a level for each channel is the same then."""
+    names = ("normalize_variance", "normalize_variance_per_ch")
+    return any([theirs.require(f"model_conf.{name}", False, True) for name in names])
+
+
 def speechbrain_transformer(theirs: Arguments, name: str, width: Any) -> dict[str, Any]:
     """Returns the options of a transformer of SpeechBrain's by its dotted name."""
     theirs.require(f"{name}.d_model", width)

@@ -11,19 +11,7 @@ import numpy as np
 
 from mindaudio_ext.corpora.librispeech import Utterance
 from mindaudio_ext.corpora.mixture_plan import rng_of
-from mindaudio_ext.corpora.noise import (
-    BABBLE,
-    COLOURS,
-    Piece,
-    Voices,
-    at_snr,
-    check_noise,
-    coloured,
-    draw_babble,
-    draw_files,
-    noise_files,
-    recorded,
-)
+from mindaudio_ext.corpora.noise import Piece, Voices, check_noise, draw_babble, draw_files, noise_files, recorded
 from mindaudio_ext.corpora.wav_set import (
     check_set,
     digest_of,
@@ -44,7 +32,9 @@ from mindaudio_ext.data.conversation_statistics import Statistics, Tally
 from mindaudio_ext.data.kaldi_dir import CORPUS
 from mindaudio_ext.data.kaldi_dir_writer import MIXTURES_STAMP, data_folder, write_data_dir
 from mindaudio_ext.data.mixture import LOUDEST, PEAK, QUIETEST, at_level
+from mindaudio_ext.data.noise import BABBLE, COLOURS, at_snr, coloured
 from mindaudio_ext.data.parallel import parallel_map
+from mindaudio_ext.data.rooms import REFERENCES, REVERBERANT, Room, Rooms, draw_room, responses, reverberate
 from mindaudio_ext.data.rttm import RTTM, Turn, rttm_lines
 from mindaudio_ext.data.silence import name_some
 from mindaudio_ext.errors import InputError
@@ -72,6 +62,9 @@ class Parameters:
         asked: what conversations are to be like.
         noise: white, pink, brown, babble of speakers who are not in the conversation, or a folder; empty: none.
         snr: the least and the most of its SNR, dB: the speech's power while somebody speaks over the noise's.
+        rooms: what the rooms are drawn from in which people speak; None: there are none.
+        references: what of the sound in a room the sources hold: "reverberant", all of it; "early", the first 50 ms;
+            "anechoic", the direct sound. The rest is in `noise`.
         format: of the recipe.
     """
 
@@ -85,6 +78,8 @@ class Parameters:
     asked: Statistics
     noise: str = ""
     snr: tuple[float, float] = (5.0, 20.0)
+    rooms: Rooms | None = None
+    references: str = REVERBERANT
     format: int = CONVERSATIONS_FORMAT
 
 
@@ -92,7 +87,7 @@ class Parameters:
 class _Job:
     """A conversation to be made: its key and number; its speakers, of each the pieces and the loudness in LUFS.
 
-    `noise` is what it is recorded of, when it is.
+    `noise` is what it is recorded of, when it is; `room` where they speak, when there is one.
     """
 
     key: str
@@ -102,6 +97,7 @@ class _Job:
     levels: tuple[float, ...]
     plan: Conversation
     noise: Voices
+    room: Room | None
 
 
 def make_conversations(
@@ -133,7 +129,7 @@ def make_conversations(
     data = Path(os.path.abspath(data))
     data_dir, wavs = data / parameters.set_name, data / "wav" / parameters.set_name
     files = noise_files(parameters.noise) if parameters.noise and parameters.noise not in (*COLOURS, BABBLE) else []
-    stamp = stamp_of(utterances, asdict(parameters) | {"conversations": True, "noise_files": digest_of(files)})
+    stamp = stamp_of(utterances, _stamped(parameters) | {"conversations": True, "noise_files": digest_of(files)})
     data_folder(data_dir).recover()
     if is_finished(data_dir, wavs, stamp) and (data_dir / RTTM).is_file():
         return data_dir
@@ -161,10 +157,23 @@ def _check(parameters: Parameters) -> None:
         if problem := parameters.asked.problem(number):
             raise InputError(f"conversations of {number} speaker(s) cannot be made: {problem}")
     check_noise(parameters.noise, parameters.snr)
+    if parameters.references not in REFERENCES:
+        raise InputError(f"references: one of {', '.join(REFERENCES)} is expected; got {parameters.references}")
+    if parameters.rooms is not None:
+        parameters.rooms.require()
+    elif parameters.references != REVERBERANT:
+        raise InputError(f"references: {parameters.references} is of rooms, and without rt60 there are none")
+
+
+def _stamped(parameters: Parameters) -> dict[str, object]:
+    """Returns the parameters as sets without rooms have them since there were none."""
+    of_rooms = ("rooms", "references") if parameters.rooms is None else ()
+    return {name: value for name, value in asdict(parameters).items() if name not in of_rooms}
 
 
 def _names(parameters: Parameters) -> list[str]:
-    return [*signal_names(parameters.num_spks), *(["noise"] if parameters.noise else [])]
+    has_rest = parameters.noise or parameters.references != REVERBERANT
+    return [*signal_names(parameters.num_spks), *(["noise"] if has_rest else [])]
 
 
 def _pieces_of_speakers(
@@ -222,7 +231,10 @@ def _draw(pieces: Mapping[str, tuple[Piece, ...]], parameters: Parameters, files
         before.add(plan.tally)
         others = [pieces[name] for name in sorted(pieces) if name not in speakers]
         noise = _draw_noise(parameters, index, plan.n_samples, others, files)
-        jobs.append(_Job(key, index, speakers, own, tuple(levels.tolist()), plan, noise))
+        room = None
+        if parameters.rooms is not None:
+            room = draw_room(rng_of(parameters, "room", index), parameters.rooms, len(speakers))
+        jobs.append(_Job(key, index, speakers, own, tuple(levels.tolist()), plan, noise, room))
     return jobs
 
 
@@ -264,21 +276,39 @@ def _make(wavs: Path, parameters: Parameters, job: _Job) -> None:
         return
     signals = [at_level(_read_pieces(own, rate), level, rate) for own, level in zip(job.pieces, job.levels)]
     parts = render(job.plan, signals, sample_rate=rate, n_sources=parameters.num_spks)
+    heard, rest = parts.any(axis=0), np.zeros(job.plan.n_samples, np.float32)
+    images = parts
+    if job.room is not None:
+        parts, images = _in_room(parameters, job, job.room, parts)
+        rest = (images - parts).sum(axis=0)
     if parameters.noise:
-        parts = np.concatenate([parts, _noise(parameters, job, parts)[None]])
+        rest = rest + _noise(parameters, job, images, heard)
+    if "noise" in _names(parameters):
+        parts = np.concatenate([parts, rest[None]])
     peak = max(np.abs(parts).max() / _LARGEST_SHARE, np.abs(parts.sum(axis=0)).max() / PEAK)
     parts /= max(1.0, peak)
     for path, samples in zip(paths, (to_pcm16(parts.sum(axis=0)), *to_pcm16(parts))):
         write_wav(path, samples, rate)
 
 
-def _noise(parameters: Parameters, job: _Job, sources: np.ndarray) -> np.ndarray:
-    """Returns the noise, float32 [T], of a conversation with these sources, [C, T]."""
+def _in_room(parameters: Parameters, job: _Job, room: Room, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what the references hold of sources, [C, T], in a room, and all that is heard, both float32 [C, T]."""
+    wanted, images = np.zeros_like(sources), np.zeros_like(sources)
+    turns = job.plan.turns()
+    for number, (whole, part) in enumerate(responses(room, parameters.sample_rate, parameters.references)):
+        stretches = [(start, end) for speaker, start, end in turns if speaker == number]
+        images[number] = reverberate(sources[number], stretches, whole)
+        wanted[number] = images[number] if part is whole else reverberate(sources[number], stretches, part)
+    return wanted, images
+
+
+def _noise(parameters: Parameters, job: _Job, sources: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    """Returns the noise, float32 [T], of a conversation with these sources, [C, T], some of which is heard, [T]."""
     rng, rate, n_samples = rng_of(parameters, "noise", job.index), parameters.sample_rate, job.plan.n_samples
     snr = rng.uniform(*parameters.snr)
     if parameters.noise in COLOURS:
-        return at_snr(coloured(rng, parameters.noise, n_samples, rate), sources, snr)
-    return at_snr(recorded(job.noise, n_samples, rate), sources, snr)
+        return at_snr(coloured(rng, parameters.noise, n_samples, rate), sources, snr, heard)
+    return at_snr(recorded(job.noise, n_samples, rate), sources, snr, heard)
 
 
 def _read_pieces(pieces: Sequence[Piece], rate: int) -> list[np.ndarray]:
@@ -315,16 +345,19 @@ def _write(
         spk2gender=None if any(absent.values()) else sexes_of(list(everyone), sexes),
         extra={
             MIXTURES_STAMP: stamp,
-            CORPUS: f"{corpus}, simulated conversations{_said_of_noise(parameters)}, seed {parameters.seed}\n",
+            CORPUS: f"{corpus}, simulated conversations{_said_of_sound(parameters)}, seed {parameters.seed}\n",
             RTTM: "".join(f"{line}\n" for line in rttm),
             "statistics.txt": "".join(f"{line}\n" for line in _statistics(parameters, jobs)),
         },
     )
 
 
-def _said_of_noise(parameters: Parameters) -> str:
-    lowest, highest = parameters.snr
-    return f", {Path(parameters.noise).name} noise at {lowest:g} to {highest:g} dB" if parameters.noise else ""
+def _said_of_sound(parameters: Parameters) -> str:
+    (lowest, highest), rooms = parameters.snr, parameters.rooms
+    said = f", {Path(parameters.noise).name} noise at {lowest:g} to {highest:g} dB" if parameters.noise else ""
+    if rooms is not None:
+        said += f", rooms of {rooms.rt60[0]:g} to {rooms.rt60[1]:g} s, {parameters.references} references"
+    return said
 
 
 def _absent(job: _Job, parameters: Parameters) -> tuple[str, ...]:

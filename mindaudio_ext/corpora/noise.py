@@ -12,16 +12,13 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import resample_poly
 
+from mindaudio_ext.data.conversation_statistics import HIGHEST_SNR, LOWEST_SNR
+from mindaudio_ext.data.noise import BABBLE, COLOURS, FEWEST_TALKERS, TALKERS
 from mindaudio_ext.data.sound import open_sound
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.files import is_file
 
-COLOURS = {"white": 0, "pink": 1, "brown": 2}  # by what power of the frequency the power falls
-BABBLE = "babble"
-LOWEST_SNR, HIGHEST_SNR = -20.0, 60.0  # dB
-_TALKERS, _FEWEST_TALKERS = 6, 3  # of babble
 _ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
-_LOWEST = 20.0  # Hz, below which coloured noise is white: what is not heard takes no power
 _SHORTEST_FILE = 5.0  # seconds: with shorter ones the noise repeats itself
 _SEAM = 0.02  # seconds of cross-fade between two pieces
 
@@ -65,12 +62,12 @@ def draw_babble(rng: np.random.Generator, others: Sequence[tuple[Piece, ...]]) -
     Raises:
         InputError: when there are fewer than three.
     """
-    if len(others) < _FEWEST_TALKERS:
+    if len(others) < FEWEST_TALKERS:
         raise InputError(
-            f"noise: babble is of {_FEWEST_TALKERS} speakers or more who are not in the conversation; "
+            f"noise: babble is of {FEWEST_TALKERS} speakers or more who are not in the conversation; "
             f"there are {len(others)}"
         )
-    chosen = [others[i] for i in rng.permutation(len(others))[:_TALKERS]]
+    chosen = [others[i] for i in rng.permutation(len(others))[:TALKERS]]
     starts = [int(rng.integers(len(pieces))) for pieces in chosen]
     return tuple(pieces[start:] + pieces[:start] for pieces, start in zip(chosen, starts))
 
@@ -79,15 +76,6 @@ def draw_files(rng: np.random.Generator, files: Sequence[str], seconds: float) -
     """Draws as many files as give so many seconds, when each has five or more."""
     wanted = math.ceil(seconds / _SHORTEST_FILE)
     return (tuple(Piece(files[i]) for i in rng.permutation(len(files))[:wanted]),)
-
-
-def coloured(rng: np.random.Generator, colour: str, n_samples: int, sample_rate: int) -> np.ndarray:
-    """Returns noise, float64 [T], whose power falls by 0 (white), 3 (pink) or 6 dB (brown) an octave above 20 Hz."""
-    noise = rng.standard_normal(n_samples)
-    if not COLOURS[colour]:
-        return noise
-    frequencies = np.maximum(np.fft.rfftfreq(n_samples, 1 / sample_rate), _LOWEST)
-    return np.fft.irfft(np.fft.rfft(noise) * frequencies ** (-COLOURS[colour] / 2), n_samples)
 
 
 def recorded(voices: Voices, n_samples: int, sample_rate: int) -> np.ndarray:
@@ -131,9 +119,3 @@ def _first_channel(path: str, sample_rate: int) -> np.ndarray:
         if not np.isfinite(samples).all():
             raise InputError(f"{path}: has NaN or infinity at sample {int(np.argmin(np.isfinite(samples)))}")
         return samples if sound.sample_rate == sample_rate else resample_poly(samples, sample_rate, sound.sample_rate)
-
-
-def at_snr(noise: np.ndarray, sources: np.ndarray, snr: float) -> np.ndarray:
-    """Brings noise, [T], to an SNR in dB: the power of the sum of [C, T] while one is heard, over the noise's."""
-    speech = sources.sum(axis=0, dtype=np.float64)[sources.any(axis=0)]
-    return (noise * np.sqrt(np.square(speech).mean() / np.square(noise).mean() / 10 ** (snr / 10))).astype(np.float32)

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, fields
 SHORTEST_PAUSE = 0.2  # seconds: a shorter one is within a piece
 SHORTEST_OVERLAP = 0.1
 SHORTEST_SOLO = 0.2
+# Limits of what is heard beside the speech; here, because a config is read without NumPy.
+LOWEST_SNR, HIGHEST_SNR = -20.0, 60.0  # dB
+SHORTEST_RT60, LONGEST_RT60 = 0.1, 1.0  # seconds; the images of longer ones are too many
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class Tally:
         return Tally(**counts | {name: counts[name] - count for name, count in earlier.items()})
 
     def lines(self, asked: Statistics, rate: int) -> list[str]:
-        """Says what was asked for and what there is, a line each."""
+        """Says what was asked for, what there is and by how many per cent that is more, a line each."""
         found = {
             "silence": (self.silent, self.samples),
             "overlap": (self.overlapped, self.samples),
@@ -114,7 +117,11 @@ class Tally:
             "backchannels": (self.backchannels, self.overlaps),
             "same_speaker": (self.same_speaker, self.changes),
         }
-        return [
-            f"{name}: asked {getattr(asked, name):.3f}, measured {count / total:.3f}" if total else f"{name}: none"
-            for name, (count, total) in found.items()
-        ]
+        return [_line(name, getattr(asked, name), count, total) for name, (count, total) in found.items()]
+
+
+def _line(name: str, asked: float, count: float, total: float) -> str:
+    if not total:
+        return f"{name}: none"
+    more = f" ({100 * (count / total / asked - 1):+.1f} %)" if asked else ""
+    return f"{name}: asked {asked:.3f}, measured {count / total:.3f}{more}"

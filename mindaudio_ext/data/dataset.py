@@ -12,10 +12,11 @@ import numpy as np
 from mindaudio_ext.augmentations._augmentation import Augmentation
 from mindaudio_ext.augmentations.none import NoAugmentation
 from mindaudio_ext.data.audio import from_pcm16
-from mindaudio_ext.data.conversation_examples import Conversations
+from mindaudio_ext.data.conversation_examples import NONE, Conversations
 from mindaudio_ext.data.conversation_statistics import Statistics
 from mindaudio_ext.data.examples import Crops, DynamicMixtures, Example, Examples
 from mindaudio_ext.data.mindrecord import Manifest, read_rows
+from mindaudio_ext.data.rooms import Rooms
 from mindaudio_ext.errors import InputError
 
 _AUGMENTED = 2  # tells the generator of an example's augmentation from that of the example
@@ -58,6 +59,9 @@ class TrainBatches:
         conversations: cut examples from new conversations of the set's sources instead: what these are to be like.
         conversation_speakers: how many people they have.
         conversation_mixtures: share of them in which all speak all the time.
+        conversation_noise: kinds of noise under them, of which one is drawn.
+        conversation_snr: the least and the most of its SNR, dB.
+        conversation_rooms: what rooms they are in; None: none.
 
     Raises:
         InputError: the set has fewer utterances than a batch, or dynamic mixing lacks the speakers.
@@ -78,6 +82,9 @@ class TrainBatches:
         conversations: Statistics | None = None,
         conversation_speakers: Sequence[int] = (2,),
         conversation_mixtures: float = 0.0,
+        conversation_noise: Sequence[str] = (NONE,),
+        conversation_snr: tuple[float, float] = (5.0, 20.0),
+        conversation_rooms: Rooms | None = None,
     ) -> None:
         if len(manifest.keys) < batch_size:
             raise InputError(
@@ -97,6 +104,9 @@ class TrainBatches:
                 speakers=conversation_speakers,
                 asked=conversations,
                 mixtures=conversation_mixtures,
+                noise=conversation_noise,
+                snr=conversation_snr,
+                rooms=conversation_rooms,
             )
         elif dynamic_mixing:
             self.examples = DynamicMixtures(

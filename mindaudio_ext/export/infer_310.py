@@ -157,7 +157,7 @@ def postprocess(
         out=separated.wavs,
         layout=layout,
         sample_rate=config.sample_rate,
-        at_level=config.mixture_consistency,
+        at_level=config.has_levels,
     )
     _write_set(separated, parallel_map(write, list(zip(entries, utterances)), nj=nj, title=f"postprocess {name}"))
     scores = score_set(

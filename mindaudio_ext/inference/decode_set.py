@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from mindaudio_ext.cluster import Slurm
 from mindaudio_ext.config import Config, decoded_values
 from mindaudio_ext.data.audio import is_whole_wav, write_wav
 from mindaudio_ext.data.kaldi_dir import Entry, read_data_dir
@@ -215,12 +216,17 @@ def _cost_of(jobs: list[Job], todo: list[Job], made: dict[str, JournalEntry]) ->
 
 
 def _share_cores(nj: int, ngpu: int, config: Config) -> tuple[int, int | None]:
-    """Returns the number of processes and the threads of each; None leaves the threads to MindSpore."""
+    """Returns the number of processes and the threads of each; None leaves the threads to MindSpore.
+
+    On a cluster a task has the cores that Slurm gave it, however many there are here.
+    """
     for option, value in (("--nj", nj), ("--ngpu", ngpu)):
         if value < 1:
             raise InputError(f"{option}: must be at least 1, got {value}")
     if config.device_target != "CPU":
         return ngpu, None
+    if Slurm.from_environment():
+        return nj, None
     cores = len(os.sched_getaffinity(0))
     processes = max(1, min(nj, cores // CORES_A_PROCESS))
     return processes, None if processes == 1 else cores // processes

@@ -115,8 +115,8 @@ def separate_file(
     else:
         parts = _watched(stream_blocks(stream, blocks, max(1, round(stream_ms / 1000 * rate))), levels)
     parts = resampled((part.T for part in parts), rate, recording.sample_rate)
-    # Chunks come at their level; the level of a stream is known at its end, unless its parts add up to the mixture.
-    at_level = stream is None or separator.config.mixture_consistency
+    # Chunks come at their level; the level of a stream is known at its end, unless the model knows it.
+    at_level = stream is None or separator.config.has_levels
     gains_of = (lambda: np.ones(num_spks)) if at_level else levels.gains
     written, speech = _write_scaled(
         outputs,

@@ -251,8 +251,8 @@ class Separator:
         return np.stack([self.levelled(e, mixture) for e, mixture in zip(estimates, mixtures)])
 
     def levelled(self, estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
-        """Returns estimates [C, T] at the level in their mixture [T]; where they add up to it they have it already."""
-        return estimates if self.config.mixture_consistency else fit_level(estimates=estimates, mixture=mixture)
+        """Returns estimates [C, T] at the level in their mixture [T]; of some models they have it already."""
+        return estimates if self.config.has_levels else fit_level(estimates=estimates, mixture=mixture)
 
     def estimate(self, mixture: np.ndarray, *, name: str = "mixture") -> np.ndarray:
         """Returns the mean of the model's outputs over the shifts, [C, T], at any level; otherwise as `__call__`."""

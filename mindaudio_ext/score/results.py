@@ -1,5 +1,6 @@
 """RESULTS.md of an experiment: what was run, on what, and a table for each test set."""
 
+import csv
 import datetime
 import platform
 import subprocess
@@ -41,7 +42,7 @@ def write_results(expdir: Path, config: Config, sets: Sequence[SetScores], *, co
     facts = fact_list(config, experiment, [scores.name for scores in sets], command_line=command_line)
     lines = [f"# Results: {experiment.name}", "", *(f"- {what}: {value}" for what, value in facts)]
     for scores in sets:
-        lines += ["", *set_section(scores)]
+        lines += ["", *set_section(scores), *conversations_beside(experiment, scores)]
     write_text(experiment.results, "\n".join(lines) + "\n")
 
 
@@ -101,6 +102,54 @@ def conversation_section(scores: SetScores) -> list[str]:
         "",
         *([*_table(counts), ""] if counts else []),
     ]
+
+
+def conversations_beside(experiment: Experiment, scores: SetScores) -> list[str]:
+    """Returns the table that compares experiments in one folder by the same conversations, as Markdown lines.
+
+    Of another experiment the row is that of its `RESULTS.md`. None of it where no other has scored these recordings.
+    """
+    if not scores.conversations:
+        return []
+    heads, *_, whole = conversation_rows(scores)
+    rows = {experiment.name: whole[1:]}
+    recordings = {(one.key, round(one.seconds, 6)) for one in scores.conversations}
+    for folder in experiment.path.resolve().parent.iterdir():
+        other = Experiment(folder)
+        if folder.name != experiment.path.resolve().name and _recordings_of(other, scores.name) == recordings:
+            row = _row_of_all(other, scores.name, heads)
+            rows |= {other.name: row} if row else {}
+    if len(rows) == 1:
+        return []
+    table = [["experiment", *heads[1:]], *([name, *rows[name]] for name in sorted(rows))]
+    return ["", f"Experiments beside this one, all recordings of `{scores.name}`:", "", *_table(table)]
+
+
+def _recordings_of(experiment: Experiment, set_name: str) -> set[tuple[str, float]]:
+    """Returns key and seconds of the conversations that an experiment has scored; none when it has not."""
+    try:
+        with open(experiment.conversation_scores(set_name), encoding="utf-8", newline="") as file:
+            return {(row["key"], float(row["seconds"])) for row in csv.DictReader(file)}
+    except (OSError, UnicodeDecodeError, KeyError, ValueError, csv.Error):
+        return set()
+
+
+def _row_of_all(experiment: Experiment, set_name: str, heads: list[str]) -> list[str]:
+    """Returns what RESULTS.md says of all conversations of a set, without the row's name; nothing when it has not."""
+    try:
+        lines = experiment.results.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    section = ""
+    table: list[list[str]] = []
+    for line in lines:
+        section = line if line.startswith("## ") else section
+        if section.startswith(f"## Test set `{set_name}`:"):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            table = [*table, cells] if line.startswith("|") else []
+            if cells[0] == "all" and table[:1] == [heads]:
+                return cells[1:]
+    return []
 
 
 def conversation_words() -> str:

@@ -15,7 +15,13 @@ from mindspore import Tensor, nn, ops
 
 from mindaudio_ext.config.types import Share, Size
 from mindaudio_ext.convert.names import Rule
-from mindaudio_ext.convert.public_model import SPEECHBRAIN_FILTERBANK, Arguments, PublicModel, speechbrain_filterbank
+from mindaudio_ext.convert.public_model import (
+    SPEECHBRAIN_FILTERBANK,
+    Arguments,
+    PublicModel,
+    espnet_normalizes,
+    speechbrain_filterbank,
+)
 from mindaudio_ext.layers.activation import PReLU
 from mindaudio_ext.layers.blocks import BlockSeparator
 from mindaudio_ext.layers.chunk import Swap, join_segments, segments
@@ -63,8 +69,8 @@ def _espnet_config(theirs: Arguments) -> dict[str, Any]:
     for name in ("encoder", "decoder"):
         theirs.require(name, "conv", default=None)
         theirs.leave_out(f"{name}_conf.class")
-    for name in ("normalize_variance", "normalize_variance_per_ch", "flexible_numspk"):
-        theirs.require(f"model_conf.{name}", False)
+    normalize_variance = espnet_normalizes(theirs)
+    theirs.require("model_conf.flexible_numspk", False)
     theirs.require("separator_conf.predict_noise", False)
     theirs.leave_out(*(name for name in theirs.values if name.startswith("model_conf.")), "separator_conf.class")
     options = {
@@ -79,7 +85,7 @@ def _espnet_config(theirs: Arguments) -> dict[str, Any]:
         "n_filters": sizes["channel"], "kernel_size": sizes["kernel_size"], "stride": sizes["stride"],
         "encoder_activation": "relu",
         "mask_activation": theirs.require("separator_conf.nonlinear", "relu", "sigmoid"),
-        "separator_conf": options,
+        "normalize_variance": normalize_variance, "separator_conf": options,
     }  # fmt: skip
 
 

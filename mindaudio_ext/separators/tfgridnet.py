@@ -17,7 +17,7 @@ from mindspore.common.initializer import Uniform, initializer
 
 from mindaudio_ext.config.types import Size
 from mindaudio_ext.convert.names import Rule
-from mindaudio_ext.convert.public_model import Arguments, PublicModel
+from mindaudio_ext.convert.public_model import Arguments, PublicModel, espnet_normalizes
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.layers.activation import PReLU
 from mindaudio_ext.layers.blocks import BlockSeparator
@@ -35,8 +35,8 @@ def _espnet_config(theirs: Arguments) -> dict[str, Any]:
     for name in ("encoder", "decoder"):
         theirs.require(name, "same", default=None)
         theirs.leave_out(f"{name}_conf.class")
-    for name in ("normalize_variance", "normalize_variance_per_ch", "flexible_numspk"):
-        theirs.require(f"model_conf.{name}", False)
+    espnet_normalizes(theirs)  # it does so anyway
+    theirs.require("model_conf.flexible_numspk", False)
     theirs.leave_out(*(name for name in theirs.values if name.startswith("model_conf.")), "separator_conf.class")
     theirs.require("separator_conf.window", "hann")
     theirs.require("separator_conf.activation", "prelu")

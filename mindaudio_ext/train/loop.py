@@ -20,6 +20,7 @@ from mindaudio_ext.config import Config, arguments_of, refuse_other_training, sa
 from mindaudio_ext.data.conversation_statistics import Statistics
 from mindaudio_ext.data.dataset import TrainBatches
 from mindaudio_ext.data.mindrecord import Manifest, check_mindrecord
+from mindaudio_ext.data.rooms import Rooms
 from mindaudio_ext.data.silence import describe_silent, name_some
 from mindaudio_ext.errors import InputError
 from mindaudio_ext.experiment import Experiment
@@ -103,6 +104,9 @@ class Trainer:
             conversations=asked_conversations(config),
             conversation_speakers=config.conversation_speakers,
             conversation_mixtures=config.conversation_mixtures,
+            conversation_noise=config.conversation_noise,
+            conversation_snr=tuple(config.conversation_snr),
+            conversation_rooms=Rooms(tuple(config.conversation_rt60)) if config.conversation_rt60 else None,
         )
         self.states = StateFiles(self.experiment.checkpoints)
         self.progress, self.times = Progress(), Times(self.experiment.times, 0)  # what is there is loaded by `run`
@@ -299,7 +303,7 @@ class Trainer:
         epoch, every = len(self.progress.history), self.config.examples_every
         if every and epoch % every == 0:
             rows = sorted(self.valid_rows)[:N_EXAMPLES]
-            folder, at_level = self.experiment.examples(epoch), self.config.mixture_consistency
+            folder, at_level = self.experiment.examples(epoch), self.config.has_levels
             write_examples(self.whole, self.valid, rows, folder, at_level=at_level)
 
     def _roll_back(self, reason: str) -> None:

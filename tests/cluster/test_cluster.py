@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from mindaudio_ext import cluster
 from mindaudio_ext.cluster import read_options
 from mindaudio_ext.errors import InputError
 
@@ -99,6 +100,32 @@ def test_results_come_in_the_order_of_the_items(work, slurm):
 
 
 @needs_slurm
+def test_a_users_own_names_and_views_hide_no_job(work):
+    work.environment["SQUEUE_STATES"] = "PENDING"
+    (work.folder / "slurm.conf").write_text(f"all --ntasks=1 --job-name=mine --output={work.folder}/mine --array=0\n")
+    status, out, errors = work.run()
+    assert (status, out) == (0, SQUARES), errors
+    assert not (work.folder / "mine").exists()
+
+
+def test_what_ends_while_another_task_is_being_cancelled_is_not_run_again(tmp_path, monkeypatch):
+    job = cluster.prepare(abs, [0, 1, 2], cluster.Slurm((), 3, tmp_path), title="sizes", fresh=False)
+    queue = iter(["0 COMPLETING None\n1 RUNNING None\n", "2 RUNNING None\n"])
+    submitted = []
+
+    def answer(program, *arguments, **_):
+        if program == "squeue":
+            return next(queue)
+        submitted.append([word for word in arguments if word.startswith("--array=")])
+        return "7"
+
+    monkeypatch.setattr(cluster, "run_slurm", answer)
+    monkeypatch.setattr(time, "sleep", lambda _: job.results(1).touch())
+    job.submit(job.missing())
+    assert submitted == [["--array=0"]]
+
+
+@needs_slurm
 def test_a_shard_that_was_killed_is_named_and_it_alone_is_run_again(tmp_path, work):
     (tmp_path / "end.4").touch()  # of the shard 1: 1, 4, 7
     status, out, errors = work.run()
@@ -143,17 +170,37 @@ def test_sigterm_ends_the_jobs(tmp_path, work, wait_for):
     wait_for(lambda: work.queued() == "", "an empty queue")
 
 
-@needs_slurm
-def test_slurmctld_may_be_away_while_jobs_run(tmp_path, slurm, work, wait_for):
-    (tmp_path / "wait").touch()
-    process = work.start()
-    wait_for(lambda: sum(work.calls().values()) == 3, "three tasks that have begun")
+def end_controller(slurm, wait_for):
     controller = int((slurm / "slurmctld.pid").read_text())
     os.kill(controller, signal.SIGTERM)
     wait_for(lambda: not is_alive(controller), "the end of slurmctld")
+
+
+@needs_slurm
+def test_jobs_that_cannot_be_cancelled_are_named(tmp_path, slurm, work, wait_for, manage):
+    (tmp_path / "wait").touch()
+    process = work.start()
+    wait_for(lambda: sum(work.calls().values()) == 3, "three tasks that have begun")
+    end_controller(slurm, wait_for)
+    process.send_signal(signal.SIGTERM)
+    errors = process.communicate(timeout=SECONDS)[1]
+    manage("controller", slurm)
+    (job,) = work.jobs.iterdir()
+    line = f"the jobs could not be cancelled and go on; to end them: scancel --me --name={job.name}"
+    assert (process.returncode, line in errors) == (128 + signal.SIGTERM, True), errors
+    (tmp_path / "wait").unlink()
+    wait_for(lambda: work.queued() == "", "an empty queue")
+
+
+@needs_slurm
+def test_slurmctld_may_be_away_while_jobs_run(tmp_path, slurm, work, wait_for, manage):
+    (tmp_path / "wait").touch()
+    process = work.start()
+    wait_for(lambda: sum(work.calls().values()) == 3, "three tasks that have begun")
+    end_controller(slurm, wait_for)
     (tmp_path / "wait").unlink()
     time.sleep(1)
-    subprocess.run([HERE / "start_slurm.sh", "controller", slurm], check=True, timeout=SECONDS)
+    manage("controller", slurm)
     out, errors = process.communicate(timeout=SECONDS)
     assert (process.returncode, out.strip()) == (0, SQUARES), errors
     assert work.calls() == Counter(range(10))
@@ -276,9 +323,11 @@ def test_run_sh_without_slurm(tmp_path):
         for program in Path(folder).iterdir() if Path(folder).is_dir() else ():
             if program.name not in ("sbatch", "squeue") and not (programs / program.name).is_symlink():
                 (programs / program.name).symlink_to(program)
+    (tmp_path / "cmd.sh").write_text("cmd_backend=sge\n")
     for words, line in (
         (["--cmd", "slurm"], "--cmd slurm: there is no sbatch here; start this on a machine of the cluster"),
         (["--cmd", "pbs"], "--cmd pbs: must be local or slurm"),
+        ([], f"{tmp_path}/cmd.sh: cmd_backend=sge: must be local or slurm"),
     ):
         ended = subprocess.run(
             [ROOT / "run.sh", "--recipe", tmp_path, *words],

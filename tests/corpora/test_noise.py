@@ -10,9 +10,10 @@ from tiny_experiment import files_of, write_wav
 from mindaudio_ext.bin.make_conversations import main
 from mindaudio_ext.corpora.conversations import Parameters, make_conversations
 from mindaudio_ext.corpora.librispeech import find_utterances
-from mindaudio_ext.corpora.noise import Piece, at_snr, coloured, recorded
+from mindaudio_ext.corpora.noise import Piece, recorded
 from mindaudio_ext.data.conversation_statistics import Statistics
 from mindaudio_ext.data.kaldi_dir import read_data_dir
+from mindaudio_ext.data.noise import at_snr, coloured
 from mindaudio_ext.data.validate_data_dir import validate_data_dir
 
 RATE = 8000

@@ -76,6 +76,28 @@ def test_models_of_other_toolkits_give_their_estimates(name, home, speech_data):
     check_estimate(expdir, np.load(ASTEROID / "newer" / f"{name}.npz"))
 
 
+@pytest.mark.needs("speech_data")
+@pytest.mark.parametrize("option", ["normalize_variance", "normalize_variance_per_ch"])
+def test_espnets_skim_at_one_level(option, home, speech_data):
+    """The model is given the mixture over its standard deviation, of n - 1, and its estimates are multiplied by it."""
+    snapshot = add_model(hub(home), "a/b", speech_data / "newer_golden" / "skim_noncausal")
+    config = "exp/enh_train_enh_skim_noncausal/config.yaml"
+    text = (snapshot / config).read_text()
+    replace(snapshot, config, text.replace("model_conf:\n", f"model_conf:\n  {option}: true\n").encode())
+    expdir = public_model("hf:a/b")
+    assert read_resolved(expdir / "config.yaml").normalize_variance
+
+    golden = np.load(ASTEROID / "newer" / "skim_noncausal.npz")
+    level = golden["mixture"].std(axis=1, ddof=1, keepdims=True)  # [B, 1]
+    model = Separator.from_expdir(expdir).model
+    ms.set_context(mode=ms.PYNATIVE_MODE)  # without compiling
+    estimate = model(Tensor(3 * golden["mixture"])).asnumpy()
+    model.normalize_variance = False
+    expected = 3 * level[:, None] * model(Tensor(golden["mixture"] / level)).asnumpy()
+    np.testing.assert_allclose(estimate, expected, atol=1e-5 * np.abs(expected).max())
+    assert np.abs(estimate / 3 - golden["estimate"]).max() > 0.01 * np.abs(golden["estimate"]).max()
+
+
 @pytest.mark.parametrize(
     "name", ["dprnn_gln_lstm_k2", "dprnn_cln_gru_uni_3src", "convtasnet_gln", "convtasnet_causal_cln_3src", "dptnet"]
 )

@@ -362,6 +362,13 @@ def test_processes_get_enough_cores(monkeypatch, fake):
     assert module._share_cores(1, 8, config) == (8, None)  # a process for each device
 
 
+def test_a_task_of_a_cluster_has_the_cores_that_it_is_given(monkeypatch, tmp_path, fake):
+    """Not a share of the cores of the machine where run.sh waits."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
+    monkeypatch.setattr(module.Slurm, "from_environment", lambda: module.Slurm((), 4, tmp_path))
+    assert module._share_cores(4, 1, Experiment(fake / "exp").read_config()) == (4, None)
+
+
 def test_killed_and_run_again_by_any_number_of_processes_gives_the_same_bytes(decoded, tmp_path):
     folder, _ = decoded
     make_experiment(tmp_path / "exp")

@@ -4,17 +4,21 @@ import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_experiment import RATE, make_experiment
 
+from mindaudio_ext.config import load_config
 from mindaudio_ext.errors import InputError, shown
 from mindaudio_ext.inference import separator as module
 from mindaudio_ext.inference.chunking import Chunking
 from mindaudio_ext.inference.level import LARGEST, fit_level, limit_peak
 from mindaudio_ext.inference.separator import Separator
 
+ROOT = Path(__file__).resolve().parents[2]
 TIME = np.arange(RATE) / RATE
 SOURCES = np.stack([0.3 * np.sin(2 * np.pi * 50 * TIME), 0.1 * np.sin(2 * np.pi * 70 * TIME)]).astype(np.float32)
 
@@ -99,6 +103,20 @@ def test_estimates_are_those_of_the_model_at_any_length(expdir, separator, lengt
     estimates = separator.estimate(mixture)
     np.testing.assert_array_equal(estimates, expected)
     np.testing.assert_array_equal(separator(mixture), limit_peak(fit_level(estimates=estimates, mixture=mixture)))
+
+
+@pytest.mark.parametrize(
+    ("option", "fitted"),
+    [("conversations=true loss=pit_thresholded_snr", False), ("mixture_consistency=true", False), ("", True)],
+)
+def test_a_level_is_fitted_only_where_the_model_has_none(separator, option, fitted):
+    """A faint rest of noise in a silent track is not brought to the noise's level."""
+    config = load_config(ROOT / "conf/base.yaml", None, [option] if option else [])
+    noise = 0.1 * np.random.default_rng(0).standard_normal(SOURCES.shape[1]).astype(np.float32)
+    estimates = np.stack([SOURCES[0], 0.01 * noise])
+    found = Separator.levelled(SimpleNamespace(config=config), estimates, SOURCES[0] + noise)
+    loudness = np.square(found[1]).mean() / np.square(estimates[1]).mean()
+    assert loudness == pytest.approx(1e4 if fitted else 1, rel=0.1)
 
 
 def test_silence_gives_silence(separator):

@@ -6,6 +6,7 @@ import pytest
 from mindspore import Tensor
 
 from mindaudio_ext.losses.pit_thresholded_snr import PITThresholdedSNR
+from mindaudio_ext.models.tasnet import make_consistent
 
 TIME = np.arange(800) / 800
 LOW, HIGH, ERROR = (np.sqrt(2) * np.sin(2 * np.pi * k * TIME) for k in (3, 5, 7))  # orthogonal, of power 1
@@ -40,6 +41,15 @@ def test_where_nobody_speaks_the_floor_takes_the_mixture_s_place():
     level = 10 ** (-70 / 20)  # of the floor, full scale 1
     assert loss([level * LOW, SILENCE], [SILENCE, SILENCE]) == pytest.approx((10 * np.log10(1.001) - 30) / 2, abs=1e-3)
     assert loss([LOW, LOW], [SILENCE, SILENCE]) == pytest.approx(70, abs=1e-3)
+
+
+def test_noise_is_nobodys_and_perfect_estimates_cannot_add_up_to_a_mixture_with_it():
+    """With noise of power 0.04, a half of which each estimate would get: 0.01 for each, relative to the sources' 2."""
+    noise = 0.2 * ERROR
+    assert loss([LOW, HIGH], [LOW, HIGH]) == pytest.approx(10 * np.log10(1e-3 / 2), abs=1e-3)
+    mixture = Tensor((LOW + HIGH + noise)[None, None].astype(np.float32))
+    shared = make_consistent(Tensor(np.stack([LOW, HIGH])[None].astype(np.float32)), mixture).asnumpy()[0]
+    assert loss(shared, [LOW, HIGH]) == pytest.approx(10 * np.log10((0.01 + 1e-3) / 2), abs=1e-3)
 
 
 def test_samples_after_the_length_do_not_count():

@@ -1,11 +1,13 @@
 """Scores of conversations, on tracks whose faults are known."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from mindaudio_ext.data.rttm import Turn
+from mindaudio_ext.experiment import Experiment
 from mindaudio_ext.score.conversations import (
     ErrorTimes,
     diarization_errors,
@@ -13,6 +15,7 @@ from mindaudio_ext.score.conversations import (
     score_conversation,
     write_conversation_scores,
 )
+from mindaudio_ext.score.results import conversation_section, conversations_beside
 
 RATE = 1000
 TURNS = [Turn(1, 11, "a"), Turn(9, 19, "b")]  # of 20 s; both speak for 2 s
@@ -117,3 +120,27 @@ def test_the_table(tmp_path):
     head, row = (tmp_path / "x.csv").read_text().splitlines()
     assert head.startswith("key,seconds,overlap,speakers,counted,leakage_median")
     assert row == "one,20.000000,0.111111,2,,100.000000,100.000000,4,0,0,,"
+
+
+def test_experiments_in_one_folder_are_compared_by_the_same_recordings(tmp_path):
+    def scored(name, one):
+        """An experiment that has scored a recording, and what was said of those beside it."""
+        experiment = Experiment(tmp_path / name)
+        experiment.path.mkdir()
+        scores = SimpleNamespace(name="test", conversations=(one,), utterances=())
+        said = conversations_beside(experiment, scores)
+        write_conversation_scores(scores.conversations, experiment.conversation_scores("test"))
+        section = ["## Test set `test`: 1 scored of 1", "", *conversation_section(scores)]
+        experiment.results.write_text("\n".join(["# Results", "## Test set `other`: 1 scored of 1", *section]))
+        return said
+
+    assert scored("perfect", scores_of()) == []  # there is none beside it
+    said = scored("leaky", scores_of(lambda s: np.array([[0.9, 0.1], [0.1, 0.9]], np.float32) @ s))
+    assert said[1] == "Experiments beside this one, all recordings of `test`:"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in said if line.startswith("|")]
+    assert [row[:6] for row in rows if "---" not in row] == [
+        ["experiment", "recordings", "SI-SNRi", "below 0", "other track", "worst tenth"],
+        ["leaky", "1", "-", "0 of 0", "20.0 dB", "20.0 dB"],
+        ["perfect", "1", "-", "0 of 0", "100.0 dB", "100.0 dB"],
+    ]
+    assert scored("longer", scores_of(seconds=30)) == []  # other recordings

@@ -228,7 +228,7 @@ class Talkers(Separator):
     """A model for conversations: what is above 0 is the first's, what is below the second's; a tenth leaks."""
 
     class config:
-        num_spks, sample_rate, kernel_size, conversations, mixture_consistency = 2, RATE, 2, True, True
+        num_spks, sample_rate, kernel_size, conversations, has_levels = 2, RATE, 2, True, True
 
     def __init__(self):
         pass
