@@ -321,7 +321,7 @@ def test_wrong_use_is_told(expdir, tmp_path, capsys, monkeypatch):
     assert "--shifts: a stream is separated once" in _refused(
         capsys, mix, *model, *out, "--shifts", "2", "--stream", "20"
     )
-    assert "model dprnn_2spk_8k_conversation is not in the package; name one with --model" in _refused(capsys, mix, *out)
+    assert "dprnn_2spk_8k_conversation is not in the package; name one with --model" in _refused(capsys, mix, *out)
     assert "model dprnn_2spk_8k_causal is not in the package" in _refused(capsys, mix, *out, "--stream", "20")
     short = write_wav(tmp_path / "short.wav", SPEECH[:3])
     soundfile.write(tmp_path / "short.flac", SPEECH, RATE)

@@ -57,6 +57,14 @@ def test_a_change_must_be_worth_its_cost():
     assert ordered(phrases, change=3.0) == [[0, 1], [1, 0], [0, 1]]  # 8 against 6
 
 
+def test_a_change_costs_more_where_nobody_speaks_into_anothers_phrase():
+    """One person's voice is another in every third phrase: 200 times 0.3, against 5 there and back, or 40."""
+    alone = [[(TWO if place % 3 == 1 else ONE, 0.3 if place % 3 == 1 else 3.0), None] for place in range(30)]
+    assert ordered(alone) == [[0, 1]] * 30
+    two = [*alone, [(ONE, 3.0), (TWO, 3.0)]]
+    assert ordered(two) == [[1, 0] if place % 3 == 1 else [0, 1] for place in range(30)] + [[0, 1]]
+
+
 def test_where_nobody_is_known_the_order_stays_and_is_not_clear():
     phrases = [[(ONE, 2.0), (TWO, 2.0)], [(TWO, 2.0), (ONE, 2.0)], [None, None]]
     orders = ordered(phrases)

@@ -251,7 +251,7 @@ def test_a_model_is_found_by_folder_checkpoint_and_name(expdir, tmp_path, monkey
     monkeypatch.setattr("mindaudio_ext.inference.models.PRETRAINED", tmp_path)
     assert module.find_model(expdir) == (expdir, None)
     assert module.find_model(str(checkpoint)) == (expdir, checkpoint)
-    with pytest.raises(InputError, match="model dprnn_2spk_8k_conversation is not in the package; name one with --model"):
+    with pytest.raises(InputError, match="dprnn_2spk_8k_conversation is not in the package; name one with --model"):
         module.find_model()
     for name in ("small", "dprnn_2spk_8k_conversation", "dprnn_2spk_8k_causal"):
         make_experiment(tmp_path / name)
