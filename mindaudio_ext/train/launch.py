@@ -176,9 +176,8 @@ def own_device(device_id: int) -> tuple[int, int | None]:
 def tie_to_launcher() -> None:
     """Makes this process, which msrun has started, end with the launcher, even when that is killed."""
     launcher = int(os.environ[LAUNCHER])
-    deadline = time.monotonic() + 60
-    while os.getppid() != launcher:  # msrun is still there; a tie made now would break with it
-        if time.monotonic() > deadline:
+    while os.getppid() != launcher:  # msrun is still there, for minutes at worst; a tie to it would break
+        if not _runs(launcher):
             sys.exit("the launcher has ended")
         time.sleep(0.05)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -388,6 +387,13 @@ def require_free_port(host: str, port: int) -> None:
                     f"port {port} of {host} is in use by another program; give another --master_port, which is free "
                     "and so is the next one"
                 ) from error
+
+
+def _runs(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _prctl(option: int, value: int) -> None:

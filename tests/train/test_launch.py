@@ -14,7 +14,8 @@ import pytest
 from mindaudio_ext.bin import rank
 from mindaudio_ext.bin.launch import main as launcher
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.train.launch import Cluster, RankStatus, free_port, own_device
+from mindaudio_ext.train import launch as module
+from mindaudio_ext.train.launch import LAUNCHER, Cluster, RankStatus, free_port, own_device, tie_to_launcher
 
 HERE = Path(__file__).parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": f"{HERE.parents[1]}:{HERE}"}
@@ -179,3 +180,27 @@ def test_a_launched_process_has_its_own_card(monkeypatch):
     for name, value in {"MS_ROLE": "MS_WORKER", "DEVICE_ID": "3", "OMP_NUM_THREADS": "2"}.items():
         monkeypatch.setenv(name, value)
     assert own_device(5) == (3, 2)
+
+
+def test_a_rank_waits_for_msrun_to_leave_however_long_that_takes(monkeypatch):
+    """On a machine with much to do it took more than a minute, and the rank said that the launcher had ended."""
+    parents, ties = iter([1, 1, 1, os.getpid(), os.getpid()]), []
+    clock = iter(range(0, 10**6, 1000))  # seconds
+    monkeypatch.setenv(LAUNCHER, str(os.getpid()))
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(module, "_prctl", lambda *words: ties.append(words))
+    tie_to_launcher()
+    assert ties == [(module._PR_SET_PDEATHSIG, signal.SIGKILL)]
+
+
+def test_a_rank_ends_when_its_launcher_has_ended_before_msrun_left(monkeypatch):
+    ended = subprocess.Popen(["true"])  # nobody has asked for its status yet
+    while Path(f"/proc/{ended.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
+        time.sleep(0.01)
+    monkeypatch.setenv(LAUNCHER, str(ended.pid))
+    with pytest.raises(SystemExit, match="the launcher has ended"):
+        tie_to_launcher()
+    ended.wait()
+    with pytest.raises(SystemExit, match="the launcher has ended"):
+        tie_to_launcher()
