@@ -26,7 +26,7 @@ _LONGEST = 30.0  # seconds of a phrase, which is in memory
 _CHANGE = 5.0  # cost of another order than that of the phrase before; squared distances times weights in units of 2.5 s
 _PERSON, _MOST = 3.0, 200.0  # cost of a person, a phrase, and at most
 _AT_ONCE = 0.02  # share of the phrases with several voices up to which there may be one person ...
-_ALONE = 5.0, 8.0  # ... and a person and a change cost so many times as much
+_RARER, _STEADIER = 5.0, 8.0  # ... and a person and a change cost so many times as much
 _NEW = 120.0  # squared distance at which a voice is taken for that of somebody who was not heard yet
 _SURE = 20.0  # by which the best order after a join must beat the second best
 _ROUNDS, _STARTS = 20, 8  # of the search, and from how many beginnings
@@ -134,7 +134,7 @@ def order_phrases(voices: Sequence[Sequence[Voice]], changes: Sequence[float]) -
     n_heard, n_at_once = sum(n > 0 for n in n_voices), sum(n > 1 for n in n_voices)
     person = _PERSON * n_heard
     if n_at_once <= _AT_ONCE * n_heard:  # it may be one person, who is in one track whatever a phrase sounds like
-        person, changes = _ALONE[0] * person, [_ALONE[1] * change for change in changes]
+        person, changes = _RARER * person, [_STEADIER * change for change in changes]
     person = min(person, _MOST)
     best, lowest = [permutations[0]] * len(voices), np.inf
     for means in _beginnings(voices, n_tracks):
