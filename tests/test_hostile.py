@@ -128,6 +128,7 @@ SCRIPTS = {
     "local/sparselibrimix_data.sh": ["--librispeech", "corpus/LibriSpeech", "--metadata", "corpus/metadata"],
     "local/wsj0_2mix_data.sh": ["--wsj0_mix", "corpus"],
     "mindaudio_ext/export/ascend310/run_infer_310.sh": [path("graph.mindir"), data(), path("y")],
+    "tools/check_conversations.sh": ["--librispeech", "corpus/LibriSpeech"],
     "tools/check_data.sh": [data()],
     "tools/docs.sh": [path("--nothing")],
     "tools/fix_data_dir.sh": [data()],

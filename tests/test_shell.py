@@ -41,6 +41,7 @@ while (($#)); do
             num_spks=2 sample_rate=8000 decode_checkpoint=best ${STUB_CORPUS+"corpus_dir=$STUB_CORPUS"} \
             ${text+"$text"} ;;
         *.bin.train) kind=train ;; *.bin.decode) kind=decode ;; *.bin.score) kind=score ;;
+        *.bin.make_conversations) kind=conversations ;;
         --expdir) exp=$2 ;;
         --data) data=$2 ;;
     esac
@@ -50,6 +51,7 @@ case ${kind-} in
     train) mkdir -p "$exp/checkpoints"; : >"$exp/checkpoints/best.ckpt"; : >"$exp/config.yaml" ;;
     decode) mkdir -p "$exp/separated_${data##*/}"; : >"$exp/separated_${data##*/}/spk1.scp" ;;
     score) echo "the table" >"$exp/RESULTS.md" ;;
+    conversations) mkdir -p "$data/test"; : >"$data/test/statistics.txt" ;;
 esac
 """
 
