@@ -125,8 +125,8 @@ class Training:
     init_from: str | None = _key(
         None,
         "checkpoint whose parameters a training begins with; null: random ones. For a loss that takes silence the "
-        "decoder is scaled to the sources' level first",
-        zh="训练开始时载入其参数的 checkpoint；null：随机初始化。若损失能处理静音，先把解码器缩放到声源的电平",
+        "decoder is fitted to the sources first, by least squares",
+        zh="训练开始时载入其参数的 checkpoint；null：随机初始化。若损失能处理静音，先用最小二乘法使解码器符合声源",
         before=None,
     )
     init_blocks: listed(Count) = _key(  # type: ignore[valid-type]

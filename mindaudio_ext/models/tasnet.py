@@ -92,8 +92,8 @@ class TasNet(nn.Cell):
         outputs = self.separator.with_auxiliary(features)
         estimates = (self.estimates(features, outputs[0], mixture),)  # type: tuple[Tensor, ...]
         for i in range(self.n_auxiliary):
-            of_sources = self._of_sources(features, outputs[i + 1])
-            auxiliary = self._decode(self.auxiliary_decoders[i], of_sources, mixture.shape[1])
+            of_sources = self.of_sources(features, outputs[i + 1])
+            auxiliary = self.decode(self.auxiliary_decoders[i], of_sources, mixture.shape[1])
             estimates = (*estimates, self._at_level(auxiliary, mixture))
         return estimates
 
@@ -115,13 +115,13 @@ class TasNet(nn.Cell):
 
     def reconstruct(self, features: Tensor, output: Tensor, n_samples: int) -> Tensor:
         """Makes estimates, [B, C, T], of features [B, L, N] and what the separator gives, [B, C, L, N]."""
-        return self._decode(self.decoder, self._of_sources(features, output), n_samples)
+        return self.decode(self.decoder, self.of_sources(features, output), n_samples)
 
-    def _of_sources(self, features: Tensor, output: Tensor) -> Tensor:
+    def of_sources(self, features: Tensor, output: Tensor) -> Tensor:
         """Makes the sources' features, [B, C, L, N], of the mixture's and what the separator gives."""
         return self.mask(features.expand_dims(1), output)
 
-    def _decode(self, decoder: nn.Cell, features: Tensor, n_samples: int) -> Tensor:
+    def decode(self, decoder: nn.Cell, features: Tensor, n_samples: int) -> Tensor:
         """Makes estimates, [B, C, T], of the sources' features, [B, C, L, N]."""
         n_batch = features.shape[0]
         features = features.reshape((n_batch * self.num_spks, -1, features.shape[-1]))  # [B * C, L, N]

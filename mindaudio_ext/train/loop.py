@@ -35,7 +35,7 @@ from mindaudio_ext.train.distributed import AllReduceMean, Ranks, agreed_config
 from mindaudio_ext.train.divergence import best_loss, find_explosion, is_exploded
 from mindaudio_ext.train.estimate import expected_memory, free_memory, measure_step
 from mindaudio_ext.train.facts import Times, write_facts
-from mindaudio_ext.train.level import match_level
+from mindaudio_ext.train.level import fit_decoder
 from mindaudio_ext.train.schedule import auxiliary_weight, epochs_since_best, learning_rate
 from mindaudio_ext.train.state import Progress, StateFiles
 from mindaudio_ext.train.step import TrainStep
@@ -50,7 +50,7 @@ from mindaudio_ext.train.validate import (
 )
 
 log = logging.getLogger(__name__)
-_MEASURED = 8  # examples, by which the level of a model to begin with is measured
+_MEASURED = 32  # examples, by which the decoder of a model to begin with is fitted
 
 
 class Trainer:
@@ -173,17 +173,18 @@ class Trainer:
             else:
                 load_parameters(model, self.config.init_from)
             if self.takes_silence and isinstance(model, TasNet):  # by a loss that asks for levels
-                self._match_level(model)
+                self._fit_decoder(model)
         return model
 
-    def _match_level(self, model: nn.Cell) -> None:
-        """Brings what another loss has trained to the sources' level."""
-        factor = match_level(model, itertools.islice(self.batches.epoch(1), math.ceil(_MEASURED / self.n_crops)))
-        if factor != 1:
+    def _fit_decoder(self, model: TasNet) -> None:
+        """Brings what another loss has trained to the sources' levels and signs."""
+        gain = fit_decoder(model, itertools.islice(self.batches.epoch(1), math.ceil(_MEASURED / self.n_crops)))
+        if gain > 0:
             log.info(
-                "the decoder's filters of %s times %.3g: its estimates had another level than the sources",
+                "the decoder of %s gets other filters, by least squares: its estimates were %.1f dB farther from the "
+                "sources, by their levels or signs",
                 self.config.init_from,
-                factor,
+                gain,
             )
 
     def _estimate(self) -> None:

@@ -510,13 +510,10 @@ def test_an_ordinary_model_learns_silence(sets, whole, tmp_path, lines, caplog):
         "separator_conf.dropout=0 lr=0.01"
     )
     training = trainer(tmp_path / "dump", tmp_path / "exp", options)
-    (factor,) = re.findall(r"loud.ckpt times (\S+): its estimates had another level", caplog.text)
+    (gain,) = re.findall(r"loud.ckpt gets other filters, by least squares: .* were (\S+) dB farther", caplog.text)
+    assert float(gain) > 10
     changed = {p.name for p in training.model.get_parameters() if not np.array_equal(p.asnumpy(), loud[p.name])}
-    name = "decoder.weight"
-    assert changed == {name}
-    np.testing.assert_allclose(
-        training.model.decoder.weight.asnumpy(), float(factor) * loud[name], rtol=0.01, atol=1e-6
-    )
+    assert changed == {"decoder.weight"}
     training.run()
     first, last = [json.loads(line) for line in (tmp_path / "exp/history.jsonl").open()]
     assert last["valid_loss"] < first["valid_loss"]
