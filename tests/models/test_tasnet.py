@@ -45,7 +45,7 @@ def test_estimates_are_as_long_as_the_mixture(n_src, n_samples):
 
 def test_one_dynamic_graph_gives_the_same_as_a_static_one():
     model = tiny()
-    whole = WholeUtterance(model)
+    whole = WholeUtterance(model, eager_seconds=0)
     for n_samples in (4, 77, 1234):
         mixture = noise(n_samples)
         assert np.allclose(whole.separate(mixture), model(Tensor(mixture[None])).asnumpy()[0], atol=1e-6)
@@ -77,7 +77,7 @@ def test_with_mixture_consistency_estimates_add_up_and_differ_as_before(n_src, t
     before, then = (model(Tensor(mixture)).asnumpy() for model in (plain, consistent))
     np.testing.assert_allclose(then.sum(axis=1), mixture, atol=1e-5)
     np.testing.assert_allclose(np.diff(then, axis=1), np.diff(before, axis=1), atol=1e-5)
-    np.testing.assert_allclose(WholeUtterance(consistent).separate(mixture[0]), then[0], atol=1e-5)
+    np.testing.assert_allclose(WholeUtterance(consistent, eager_seconds=0).separate(mixture[0]), then[0], atol=1e-5)
 
 
 def test_with_normalize_variance_the_mixture_has_another_level_within(tmp_path):
@@ -91,7 +91,7 @@ def test_with_normalize_variance_the_mixture_has_another_level_within(tmp_path):
     tolerance = 1e-5 * np.abs(expected).max(axis=(1, 2), keepdims=True)
     assert (np.abs(normal(Tensor(mixture)).asnumpy() - expected) < tolerance).all()
     assert np.abs(plain(Tensor(mixture)).asnumpy() - expected)[1].max() > 100 * tolerance[1]  # a norm's epsilon tells
-    assert (np.abs(WholeUtterance(normal).separate(mixture[1]) - expected[1]) < tolerance[1]).all()
+    assert (np.abs(WholeUtterance(normal, eager_seconds=0).separate(mixture[1]) - expected[1]) < tolerance[1]).all()
     assert np.array_equal(normal(Tensor(np.zeros((1, 300), np.float32))).asnumpy(), np.zeros((1, 2, 300)))
 
 
