@@ -12,8 +12,8 @@ class Swap(nn.Cell):
     """Exchanges the first two axes.
 
     Attributes:
-        by_rows: out of training, fetch the rows one by one. The result is the same; on a CPU the transposition of a
-            shape that is known only when the graph runs takes four times as long.
+        by_rows: out of training, fetch the rows one by one. The result is the same; on a CPU a transposition takes
+            four times as long where there is no graph, or one of a shape that is known only when it runs.
 
     Inputs:
         x: [A, B, N].

@@ -35,6 +35,9 @@ class Evaluation(nn.Cell):
         by_device = _WORTH_COMPILING if ms.get_context("device_target") == "CPU" else 0.0
         self.eager_seconds = by_device if eager_seconds is None else eager_seconds
         self._spent: dict[tuple[int | None, ...], float] = {}  # s, by the shape of the graph
+        for _, cell in model.cells_and_names():
+            if isinstance(cell, Swap):
+                cell.by_rows = True
 
     def construct(self, mixtures: Tensor) -> Tensor:
         return self.model(mixtures)
@@ -49,16 +52,12 @@ class Evaluation(nn.Cell):
         graph = self.graph_of(mixtures.shape)
         spent = self._spent.get(graph, 0.0)
         if spent >= self.eager_seconds:
-            return self.compiled(Tensor(mixtures)).asnumpy()
+            return self(Tensor(mixtures)).asnumpy()
         started = time.monotonic()
         with _operator_by_operator():
             estimates = self.model(Tensor(mixtures)).asnumpy()
         self._spent[graph] = spent + time.monotonic() - started
         return estimates
-
-    def compiled(self, mixtures: Tensor) -> Tensor:
-        """Runs the graph."""
-        return self(mixtures)
 
 
 class WholeUtterance(Evaluation):
@@ -71,20 +70,10 @@ class WholeUtterance(Evaluation):
 
     def __init__(self, model: nn.Cell, eager_seconds: float | None = None) -> None:
         super().__init__(model, eager_seconds)
-        self.swaps = [cell for _, cell in model.cells_and_names() if isinstance(cell, Swap)]
         self.set_inputs(Tensor(shape=[1, None], dtype=ms.float32))
 
     def graph_of(self, shape: tuple[int, ...]) -> tuple[int | None, ...]:
         return (1, None)
-
-    def compiled(self, mixtures: Tensor) -> Tensor:
-        for swap in self.swaps:
-            swap.by_rows = True
-        try:
-            return self(mixtures)
-        finally:
-            for swap in self.swaps:
-                swap.by_rows = False
 
     @one_at_a_time
     def separate(self, mixture: np.ndarray) -> np.ndarray:

@@ -34,9 +34,15 @@ def noise(*shape):
 
 
 def counted(runner, monkeypatch):
-    """Has the runner write down how many mixtures went through its graph."""
-    compiled, calls = runner.compiled, []
-    monkeypatch.setattr(runner, "compiled", lambda mixtures: calls.append(mixtures.shape) or compiled(mixtures))
+    """Has the runner write down the mixtures that go through its graph."""
+    calls = []
+
+    def call(self, *args):
+        calls.append(args[0].shape)
+        return cell_call(self, *args)
+
+    cell_call = type(runner).__call__
+    monkeypatch.setattr(type(runner), "__call__", call)
     return calls
 
 
