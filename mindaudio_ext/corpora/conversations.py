@@ -133,9 +133,10 @@ def make_conversations(
     data_folder(data_dir).recover()
     if is_finished(data_dir, wavs, stamp) and (data_dir / RTTM).is_file():
         return data_dir
+    pieces = _pieces_of_speakers(utterances, parameters, nj)  # with too few speakers nothing is begun
     with locked(wavs.parent, wavs.name):
         prepare(data_dir, wavs, stamp)
-        jobs = _draw(_pieces_of_speakers(utterances, parameters, nj), parameters, files)
+        jobs = _draw(pieces, parameters, files)
         made = [path for job in jobs for path in wav_paths(wavs, _names(parameters), job.key)]
         wav_folder(data_dir, wavs).claim([MIXTURES_STAMP, *(str(path.relative_to(wavs)) for path in made)])
         make = partial(_make, wavs, parameters)

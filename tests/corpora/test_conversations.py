@@ -107,4 +107,4 @@ def test_what_does_not_do_is_said_in_one_line(corpus, tmp_path, monkeypatch, cap
         main([*right, *options])
     assert ended.value.code == 2
     assert words in capsys.readouterr().err.splitlines()[-1]
-    assert not (tmp_path / "data/dev").exists()
+    assert not (tmp_path / "data").exists()
