@@ -65,13 +65,27 @@ def make_mixtures(
     data_folder(data_dir).recover()
     if is_finished(data_dir, wavs, stamp):
         return data_dir
+    plans = _plans(utterances, parameters, nj)  # with speech that does not do nothing is begun
     with locked(wavs.parent, wavs.name):
-        _make_set(utterances, data_dir, wavs, parameters, stamp=stamp, corpus=corpus, sexes=sexes, nj=nj)
+        prepare(data_dir, wavs, stamp)
+        _make_set(plans, data_dir, wavs, parameters, stamp=stamp, corpus=corpus, sexes=sexes, nj=nj)
     return data_dir
 
 
+def _plans(utterances: Sequence[Utterance], parameters: Parameters, nj: int) -> list[Plan]:
+    """Draws the mixtures; says which utterances are left out."""
+    usable, left_out = _usable(utterances, parameters, nj)
+    try:
+        plans = draw_mixtures(usable, parameters)
+    except InputError as error:
+        raise InputError("; ".join((str(error), *left_out))) from error
+    for line in left_out:
+        log.warning("set %s: %s", parameters.set_name, line)
+    return plans
+
+
 def _make_set(
-    utterances: Sequence[Utterance],
+    plans: Sequence[Plan],
     data_dir: Path,
     wavs: Path,
     parameters: Parameters,
@@ -81,14 +95,6 @@ def _make_set(
     sexes: dict[str, str] | None,
     nj: int,
 ) -> None:
-    prepare(data_dir, wavs, stamp)
-    usable, left_out = _usable(utterances, parameters, nj)
-    try:
-        plans = draw_mixtures(usable, parameters)
-    except InputError as error:
-        raise InputError("; ".join((str(error), *left_out))) from error
-    for line in left_out:
-        log.warning("set %s: %s", parameters.set_name, line)
     names = signal_names(parameters.num_spks)
     files = [str(path.relative_to(wavs)) for plan in plans for path in wav_paths(wavs, names, plan.key)]
     wav_folder(data_dir, wavs).claim([MIXTURES_STAMP, *files])

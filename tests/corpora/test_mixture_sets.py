@@ -150,11 +150,12 @@ def test_short_and_silent_utterances_are_left_out_aloud(corpus, tmp_path, capsys
     assert "1-1-0100.wav" in said
 
 
-def test_one_speaker_is_refused(corpus, tmp_path):
+def test_one_speaker_is_refused_before_a_folder_is_made(corpus, tmp_path):
     for speaker in "234":
         shutil.rmtree(corpus / "all" / speaker)
     with pytest.raises(InputError, match=r"set train: speech of 1 speaker"):
         make_mixtures(find_utterances(corpus, ["all"]), tmp_path / "data", Parameters("train", 6, 2, 8000, 0))
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("kind", ["stereo", "text", "nan"])
