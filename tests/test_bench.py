@@ -59,3 +59,11 @@ def test_decode():
     options = ["--minutes", "0.2", "--nj", "1"]
     result = subprocess.run([sys.executable, BENCH / "decode.py", *options], check=True, capture_output=True, text=True)
     assert re.findall(r"^(decode|score): \d+ s of audio in", result.stdout, re.MULTILINE) == ["decode", "score"]
+
+
+@pytest.mark.slow
+def test_start():
+    options = ["--seconds", "0.5", "--rounds", "1"]
+    result = subprocess.run([sys.executable, BENCH / "start.py", *options], check=True, capture_output=True, text=True)
+    rows = {line.split(" | ")[0]: re.findall(r"[0-9.]+ \(", line) for line in result.stdout.splitlines()[3:]}
+    assert [len(cells) for cells in rows.values()] == [2] * 6
