@@ -11,7 +11,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Uniform, initializer
 
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.layers.rnn_backends import FORMS
+from mindaudio_ext.layers.rnn_backends import FORMS, N_KEPT
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _forced_target: list[str] = []
@@ -51,6 +51,9 @@ class RNN(nn.Cell):
         bidirectional: D = 2 directions, else D = 1.
         dropout: share of values dropped between two layers, in training.
 
+    Attributes:
+        keeps: whether `with_kept` can be used.
+
     Inputs:
         x: [T, B, N].
 
@@ -84,6 +87,7 @@ class RNN(nn.Cell):
             for suffix in self.suffixes:
                 self._add_parameters(f"_l{layer}{suffix}", GATES[kind] * hidden_size, width, hidden_size)
         self.runs = nn.CellList([FORMS[target][kind](width, hidden_size, n_directions) for width in widths])
+        self.keeps = all(hasattr(run, "with_kept") for run in self.runs)
         self.dropout = nn.Dropout(p=float(dropout))
 
     def _add_parameters(self, suffix: str, rows: int, width: int, hidden_size: int) -> None:
@@ -100,6 +104,27 @@ class RNN(nn.Cell):
             b_ih, b_hh = self._stacked("bias_ih", layer), self._stacked("bias_hh", layer)  # [D, G * H]
             x = self.runs[layer](x, w_ih, w_hh, b_ih, b_hh)  # [T, B, D * H]
         return x
+
+    def with_kept(self, x: Tensor, kept: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Computes the outputs and what their gradient needs, or with that, for the same x, takes them from it.
+
+        Args:
+            x: [T, B, N].
+            kept: what this has given for x; () to compute it.
+
+        Returns:
+            [T, B, D * H], and what is kept. Only where `keeps`.
+        """
+        of_layers = ()  # type: tuple[Tensor, ...]
+        for layer in range(self.num_layers):
+            if layer > 0:
+                x = self.dropout(x)
+            w_ih, w_hh = self._stacked("weight_ih", layer), self._stacked("weight_hh", layer)  # [D, G * H, N or H]
+            b_ih, b_hh = self._stacked("bias_ih", layer), self._stacked("bias_hh", layer)  # [D, G * H]
+            own = kept[N_KEPT * layer : N_KEPT * (layer + 1)]
+            x, own = self.runs[layer].with_kept(x, w_ih, w_hh, b_ih, b_hh, own)
+            of_layers = of_layers + own
+        return x, of_layers
 
     def initial_state(self, n_batch: int) -> Tensor:
         """Returns the state before the first step, for `forward_step`."""

@@ -7,9 +7,12 @@ Every form is a Cell `form(input_size, hidden_size, n_directions)` and maps, wit
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
+from mindspore.ops.operations._grad_ops import LSTMGrad
 
 from mindaudio_ext.layers import gru_numpy
 from mindaudio_ext.layers.activation import tanh
+
+N_KEPT = 4  # tensors that a layer keeps for its gradient
 
 
 class LSTMOnCPU(nn.Cell):
@@ -36,18 +39,78 @@ class LSTMOnCPU(nn.Cell):
         self.initial_output, self.initial_cell = initial_output, initial_cell
         self.lstm = ops.LSTM(input_size, hidden_size, 1, True, n_directions == 2, 0.0)
 
+        self.replay = _ReplayedLSTM(input_size, hidden_size, n_directions)
+
     def construct(self, x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
-        state = ops.zeros((self.n_directions, x.shape[1], self.hidden_size), x.dtype)
-        return self.forward_step(x, state + self.initial_output, state + self.initial_cell, w_ih, w_hh, b_ih, b_hh)[0]
+        return self.with_kept(x, w_ih, w_hh, b_ih, b_hh, ())[0]
 
     def forward_step(
         self, x: Tensor, h: Tensor, c: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Goes on from a state h, c [D, B, H]; gives the outputs and the state after them."""
-        # The primitive wants one flat vector by kind, then by direction, with one summed bias.
-        packed = ops.concat((w_ih.reshape(-1), w_hh.reshape(-1), (b_ih + b_hh).reshape(-1))).reshape(-1, 1, 1)
-        y, h, c, _, _ = self.lstm(x, h, c, packed)
+        y, h, c, _, _ = self.lstm(x, h, c, self.packed(w_ih, w_hh, b_ih, b_hh))
         return y, h, c
+
+    def with_kept(
+        self, x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, kept: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Computes the outputs, or with `kept`, which that gave for the same x, takes them from it.
+
+        Differentiated, the second does what the first would: the outputs and what the primitive reserves are all that
+        its gradient needs of the way there.
+        """
+        state = ops.zeros((self.n_directions, x.shape[1], self.hidden_size), x.dtype)
+        h, c, packed = state + self.initial_output, state + self.initial_cell, self.packed(w_ih, w_hh, b_ih, b_hh)
+        if len(kept) > 0:
+            return self.replay(x, h, c, packed, kept[0], kept[1], kept[2], kept[3]), kept
+        y, last_h, last_c, reserve, _ = self.lstm(x, h, c, packed)
+        return y, (y, last_h, last_c, reserve)
+
+    def packed(self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
+        """Returns the primitive's weights: one flat vector by kind, then by direction, with one summed bias."""
+        return ops.concat((w_ih.reshape(-1), w_hh.reshape(-1), (b_ih + b_hh).reshape(-1))).reshape(-1, 1, 1)
+
+
+class _ReplayedLSTM(nn.Cell):
+    """Gives the outputs y that the primitive has given for x, h, c and weights, and the primitive's gradient.
+
+    Args: the first three of `LSTMOnCPU`.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, n_directions: int) -> None:
+        super().__init__()
+        self.gradient = LSTMGrad(input_size, hidden_size, 1, True, n_directions == 2, 0.0)
+
+    def construct(
+        self,
+        x: Tensor,
+        h: Tensor,
+        c: Tensor,
+        packed: Tensor,
+        y: Tensor,
+        last_h: Tensor,
+        last_c: Tensor,
+        reserve: Tensor,
+    ) -> Tensor:
+        return y
+
+    def bprop(
+        self,
+        x: Tensor,
+        h: Tensor,
+        c: Tensor,
+        packed: Tensor,
+        y: Tensor,
+        last_h: Tensor,
+        last_c: Tensor,
+        reserve: Tensor,
+        output: Tensor,
+        d_output: Tensor,
+    ) -> tuple[Tensor, ...]:
+        none_h, none_c = ops.zeros_like(last_h), ops.zeros_like(last_c)
+        found = self.gradient(x, h, c, packed, y, last_h, last_c, d_output, none_h, none_c, reserve)
+        zeros = ops.zeros_like(y), none_h, none_c, ops.zeros_like(reserve)
+        return found[0], found[1], found[2], found[3], zeros[0], zeros[1], zeros[2], zeros[3]
 
 
 class LSTMOnAscend(nn.Cell):

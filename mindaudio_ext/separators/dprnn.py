@@ -262,6 +262,9 @@ class DualPathBlock(nn.Cell):
         norm: the normalisation's name.
         bidirectional: of the RNN across chunks.
 
+    Attributes:
+        keeps: whether `with_kept` can be used.
+
     Inputs:
         x: [B, S, K, F].
 
@@ -289,17 +292,49 @@ class DualPathBlock(nn.Cell):
         self.inter_dense = dense((2 if bidirectional else 1) * hidden_size, width)
         self.inter_norm = make_norm(norm, width)
         self.swap = Swap()
+        self.keeps = self.intra_rnn.keeps and self.inter_rnn.keeps
 
     def construct(self, x: Tensor) -> Tensor:
-        n_batch, n_chunks, size, width = x.shape
-        y = self.swap(x.reshape(-1, size, width))  # [K, B * S, F]
-        y = self.swap(self.intra_dense(self.intra_rnn(y)))  # [B * S, K, F]
-        x = x + self.intra_norm(y.reshape(n_batch, n_chunks, size, width))  # [B, S, K, F]
+        x = self._add_intra(x, self.intra_rnn(self._before_intra(x)))
+        return self._add_inter(x, self.inter_rnn(self._before_inter(x)))
 
+    def with_kept(self, x: Tensor, kept: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Computes the block and what its RNNs keep, or with that their outputs are not computed again.
+
+        Args:
+            x: [B, S, K, F].
+            kept: what this has given for x; () to compute it.
+
+        Returns:
+            [B, S, K, F], and what is kept. Only where `keeps`.
+        """
+        n_each = len(kept) // 2
+        y, intra = self.intra_rnn.with_kept(self._before_intra(x), kept[:n_each])
+        x = self._add_intra(x, y)
+        y, inter = self.inter_rnn.with_kept(self._before_inter(x), kept[n_each:])
+        return self._add_inter(x, y), intra + inter
+
+    def _before_intra(self, x: Tensor) -> Tensor:
+        """Brings chunks [B, S, K, F] into the order of their RNN, [K, B * S, F]."""
+        _, _, size, width = x.shape
+        return self.swap(x.reshape(-1, size, width))
+
+    def _add_intra(self, x: Tensor, y: Tensor) -> Tensor:
+        """Adds what the RNN has given, [K, B * S, H], to [B, S, K, F]."""
+        return x + self.intra_norm(self.swap(self.intra_dense(y)).reshape(x.shape))
+
+    def _before_inter(self, x: Tensor) -> Tensor:
+        """Brings chunks [B, S, K, F] into the order of the RNN across them, [S, B * K, F]."""
+        n_batch, n_chunks, size, width = x.shape
         y = x if n_batch == 1 else self.swap(x.reshape(n_batch, -1, size * width))  # [S, B, K * F]
-        y = self.inter_dense(self.inter_rnn(y.reshape(n_chunks, n_batch * size, width)))  # [S, B * K, F]
+        return y.reshape(n_chunks, n_batch * size, width)
+
+    def _add_inter(self, x: Tensor, y: Tensor) -> Tensor:
+        """Adds what the RNN has given, [S, B * K, H], to [B, S, K, F]."""
+        n_batch, _, size, width = x.shape
+        y = self.inter_dense(y)
         y = y if n_batch == 1 else self.swap(y.reshape(-1, n_batch, size * width))  # [B, S, K * F]
-        return x + self.inter_norm(y.reshape(n_batch, n_chunks, size, width))  # [B, S, K, F]
+        return x + self.inter_norm(y.reshape(x.shape))
 
     def become_identity(self) -> None:
         """Makes the block give its input; it learns from there on as any other."""

@@ -1,4 +1,7 @@
-"""Loss and gradients of a batch: by one graph that keeps all it computes, or block by block, computed again.
+"""Loss and gradients of a batch: by one graph that keeps all it computes, or block by block.
+
+Block by block, what is inside of a block is computed again on the way back: all of it (`recompute`), or all but what
+its RNNs have kept, which is most of the time and little of the memory.
 
 Both are called with a batch, `(mixture [B, T], sources [B, C, T], lengths [B])`, and give the loss and a tuple with the
 gradient of each parameter, in the order of `parameters`. `loss_fn` gives what is differentiated and the loss.
@@ -34,7 +37,7 @@ def make_gradients(
         model: mixture [B, T] -> estimates [B, C, T].
         loss_fn: estimates, sources, lengths -> what is differentiated, the loss.
         parameters: of the model, to be trained.
-        recompute: compute what is inside of the separator's blocks again, instead of keeping it.
+        recompute: compute all that is inside of the separator's blocks again, instead of keeping it.
         half: compute the model in mixed precision.
         auxiliary: give `loss_fn` what the model's `with_auxiliary` gives, in place of the estimates alone.
 
@@ -43,11 +46,12 @@ def make_gradients(
     """
     separator: Any = getattr(model, "separator", None)
     wrap = in_half_precision if half else _as_it_is
-    if not recompute:
-        return by_one_graph(wrap(_with_auxiliary(model) if auxiliary else model), loss_fn, parameters)
-    if auxiliary or not hasattr(separator, "before_blocks"):
+    has_blocks = not auxiliary and hasattr(separator, "before_blocks")
+    if has_blocks and (recompute or all(getattr(block, "keeps", False) for block in separator.blocks)):
+        return BlockByBlock(model, loss_fn, parameters, wrap, keep=not recompute)
+    if recompute:
         raise InputError("recompute: this model has no blocks to compute again; set it to false")
-    return BlockByBlock(model, loss_fn, parameters, wrap)
+    return by_one_graph(wrap(_with_auxiliary(model) if auxiliary else model), loss_fn, parameters)
 
 
 def _with_auxiliary(model: nn.Cell) -> Callable[[Tensor], tuple[Tensor, ...]]:
@@ -82,6 +86,8 @@ def by_one_graph(
 class BlockByBlock:
     """Keeps what goes into each block, and computes the inside of one block at a time again to differentiate it.
 
+    With `keep` not the RNNs: what a block's `with_kept` gives is kept too, and given to it again on the way back.
+
     Chen, Xu, Zhang and Guestrin, "Training deep nets with sublinear memory cost", 2016. As the blocks are alike, one
     block of each kind is compiled and lent the parameters of all of that kind: a sixth of the compiling for six blocks
     that are alike, and MindSpore's kernels, which keep their scratch memory, are there once.
@@ -92,10 +98,17 @@ class BlockByBlock:
         loss_fn: estimates, sources, lengths -> what is differentiated, the loss.
         parameters: of the model, to be trained.
         wrap: is given every function of the model before it is compiled.
+        keep: the blocks' `with_kept` is used.
     """
 
     def __init__(
-        self, model: nn.Cell, loss_fn: LossFn, parameters: ParameterTuple, wrap: Callable[[Callable], Callable]
+        self,
+        model: nn.Cell,
+        loss_fn: LossFn,
+        parameters: ParameterTuple,
+        wrap: Callable[[Callable], Callable],
+        *,
+        keep: bool,
     ) -> None:
         separator = model.separator
         self.names = [parameter.name for parameter in parameters]
@@ -103,7 +116,7 @@ class BlockByBlock:
         self.others = ParameterTuple([parameter for parameter in parameters if parameter.name not in in_blocks])
         blocks = list(separator.blocks)  # a slice of a CellList would give the parameters other names
         period = getattr(separator, "block_period", 1)
-        shared = [SharedBlock(blocks[kind::period], wrap) for kind in range(period)]
+        shared = [SharedBlock(blocks[kind::period], wrap, keep=keep) for kind in range(period)]
         self.blocks = [(shared[number % period], number // period) for number in range(len(blocks))]
 
         def before_blocks(mixture: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,12 +136,13 @@ class BlockByBlock:
         features, x = self.forward_before(mixture)
         kept = []
         for shared, number in self.blocks:
-            kept.append(x)
-            x = shared.forward(number, x)
+            y, inside = shared.forward(number, x)
+            kept.append((x, inside))
+            x = y
         loss, d_features, d_x, found = self.backward_after(features, x, mixture, sources, lengths)
         gradients: dict[str, Tensor] = {}
         for shared, number in reversed(self.blocks):
-            d_x, of_block = shared.backward(number, kept.pop(), d_x)
+            d_x, of_block = shared.backward(number, *kept.pop(), d_x)
             gradients |= of_block
         of_others = self.backward_before(mixture, d_features, d_x, *found)
         gradients |= zip((parameter.name for parameter in self.others), of_others)
@@ -186,9 +200,10 @@ class SharedBlock:
     Args:
         blocks: x -> x, of one kind and size.
         wrap: is given the copy before it is compiled.
+        keep: the blocks have `with_kept`, which is used.
     """
 
-    def __init__(self, blocks: list[nn.Cell], wrap: Callable[[Callable], Callable]) -> None:
+    def __init__(self, blocks: list[nn.Cell], wrap: Callable[[Callable], Callable], *, keep: bool) -> None:
         self.sources = [list(block.get_parameters()) for block in blocks]
         cell = copy.deepcopy(blocks[0]).set_train()
         self.parameters = list(cell.get_parameters())
@@ -202,28 +217,33 @@ class SharedBlock:
             for own, first in zip(_dropouts(cell), dropouts[0]):
                 own.draw_by(first.count, self.offset)
 
-        through = wrap(cell)
+        through = wrap(cell.with_kept if keep else _keeping_nothing(cell))
 
-        def along(x: Tensor, d_y: Tensor) -> Tensor:
-            return (through(x) * d_y).sum()
+        def forward(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+            return through(x, ())
+
+        def along(x: Tensor, d_y: Tensor, *kept: Tensor) -> Tensor:
+            return (through(x, kept)[0] * d_y).sum()
 
         gradient = ms.grad(along, 0, ParameterTuple(self.parameters))
 
         @ms.jit
-        def backward(x: Tensor, d_y: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-            return gradient(x, d_y)
+        def backward(x: Tensor, d_y: Tensor, *kept: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+            return gradient(x, d_y, *kept)  # one by one: MindSpore 2.10 reads wrong numbers from tensors in a tuple
 
-        self._forward, self._backward = ms.jit(through), backward
+        self._forward, self._backward = ms.jit(forward), backward
 
-    def forward(self, number: int, x: Tensor) -> Tensor:
-        """Computes block `number`."""
+    def forward(self, number: int, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Computes block `number`, and what it keeps of its inside."""
         self._take(number)
         return self._forward(x)
 
-    def backward(self, number: int, x: Tensor, d_y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def backward(
+        self, number: int, x: Tensor, kept: tuple[Tensor, ...], d_y: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the gradients of block `number`'s input x and, by names, of its parameters; `d_y` is its output's."""
         self._take(number)
-        d_x, found = self._backward(x, d_y)
+        d_x, found = self._backward(x, d_y, *kept)
         return d_x, {parameter.name: gradient for parameter, gradient in zip(self.sources[number], found)}
 
     def _take(self, number: int) -> None:
@@ -231,6 +251,15 @@ class SharedBlock:
             ops.assign(own, parameter)
         if self.offsets:
             ops.assign(self.offset, self.offsets[number])
+
+
+def _keeping_nothing(cell: nn.Cell) -> Callable[[Tensor, tuple[Tensor, ...]], tuple[Tensor, tuple[Tensor, ...]]]:
+    """Gives a block the form of `with_kept`."""
+
+    def through(x: Tensor, kept: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return cell(x), kept
+
+    return through
 
 
 def _dropouts(block: nn.Cell) -> list[CountedDropout]:
