@@ -143,6 +143,12 @@ class Training:
         zh="反向传播时重新计算各块内部的值：省内存，更费时间（docs/benchmarks.md）",
         before=False,
     )
+    recompute_rnns: bool = _key(
+        True,
+        "with `recompute`: LSTMs too; false keeps what their gradients need: in between in memory and time",
+        zh="与 `recompute` 一起：LSTM 也重新计算；false：保留其梯度所需的值，内存与时间介于两者之间",
+        before=True,
+    )
     mixed_precision: bool = _key(
         False,
         "train with products in float16; parameters, norms and loss stay float32, and the loss is scaled",

@@ -54,6 +54,8 @@ def expected_memory(config: Config, n_crops: int) -> float | None:
     """
     if config.model != "tasnet" or config.device_target != "CPU" or config.mixed_precision:
         return None
+    if config.recompute and not config.recompute_rnns:
+        return None  # not measured
     known = getattr(get_separator(config.separator), "training_memory", None)
     stride = config.stride or config.kernel_size // 2
     n_frames = (round(config.segment * config.sample_rate) - config.kernel_size) // stride + 1

@@ -28,6 +28,7 @@ def make_gradients(
     parameters: ParameterTuple,
     *,
     recompute: bool,
+    recompute_rnns: bool = True,
     half: bool,
     auxiliary: bool = False,
 ) -> Gradients:
@@ -37,21 +38,24 @@ def make_gradients(
         model: mixture [B, T] -> estimates [B, C, T].
         loss_fn: estimates, sources, lengths -> what is differentiated, the loss.
         parameters: of the model, to be trained.
-        recompute: compute all that is inside of the separator's blocks again, instead of keeping it.
+        recompute: compute what is inside of the separator's blocks again, instead of keeping it.
+        recompute_rnns: what is inside of their RNNs too.
         half: compute the model in mixed precision.
         auxiliary: give `loss_fn` what the model's `with_auxiliary` gives, in place of the estimates alone.
 
     Raises:
-        InputError: to be computed again, but the separator has no `before_blocks`, or the model no separator.
+        InputError: to be computed again, but the separator has no `before_blocks`, or the model no separator; or the
+            RNNs are not to be, and the blocks have no `with_kept`.
     """
     separator: Any = getattr(model, "separator", None)
     wrap = in_half_precision if half else _as_it_is
-    has_blocks = not auxiliary and hasattr(separator, "before_blocks")
-    if has_blocks and (recompute or all(getattr(block, "keeps", False) for block in separator.blocks)):
-        return BlockByBlock(model, loss_fn, parameters, wrap, keep=not recompute)
-    if recompute:
+    if not recompute:
+        return by_one_graph(wrap(_with_auxiliary(model) if auxiliary else model), loss_fn, parameters)
+    if auxiliary or not hasattr(separator, "before_blocks"):
         raise InputError("recompute: this model has no blocks to compute again; set it to false")
-    return by_one_graph(wrap(_with_auxiliary(model) if auxiliary else model), loss_fn, parameters)
+    if not (recompute_rnns or all(getattr(block, "keeps", False) for block in separator.blocks)):
+        raise InputError("recompute_rnns: false is for the LSTMs of dprnn on a CPU; this model's blocks keep nothing")
+    return BlockByBlock(model, loss_fn, parameters, wrap, keep=not recompute_rnns)
 
 
 def _with_auxiliary(model: nn.Cell) -> Callable[[Tensor], tuple[Tensor, ...]]:

@@ -69,6 +69,7 @@ class TrainStep:
             loss_fn,
             update.parameters,
             recompute=config.recompute,
+            recompute_rnns=config.recompute_rnns,
             half=config.mixed_precision,
             auxiliary=self.has_auxiliary,
         )

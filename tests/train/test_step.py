@@ -199,8 +199,11 @@ TRANSFORMER = (
 def test_computing_again_gives_the_same_gradients(separator):
     """In two steps, of two parts each: what is dropped is different in each step and block, and the same again."""
     taken = []
-    for recompute in ("false", "true"):
-        options = f"n_filters=8 kernel_size=16 accum_steps=2 recompute={recompute}"
+    ways = ["recompute=false", "recompute=true"]
+    if separator.startswith("dprnn"):
+        ways.append("recompute=true recompute_rnns=false")
+    for way in ways:
+        options = f"n_filters=8 kernel_size=16 accum_steps=2 {way}"
         config = load_config(BASE, None, [SGD, options, f"separator={separator}"])
         model = build_model(config)
         rng = np.random.default_rng(0)
@@ -212,15 +215,24 @@ def test_computing_again_gives_the_same_gradients(separator):
         results = [step(batch(seed), 0.01) for seed in (0, 1)]
         after = np.concatenate([p.asnumpy().ravel() for p in model.trainable_params()])
         taken.append((after - before, [result.loss for result in results]))
-    (moved, losses), (moved_again, losses_again) = taken
-    assert np.abs(moved - moved_again).max() < 1e-5 * np.abs(moved).max()
-    assert losses == pytest.approx(losses_again, abs=1e-4)
+    (moved, losses), *again = taken
+    for moved_again, losses_again in again:
+        assert np.abs(moved - moved_again).max() < 1e-5 * np.abs(moved).max()
+        assert losses == pytest.approx(losses_again, abs=1e-4)
 
 
 def test_a_model_without_blocks_cannot_compute_them_again():
     config = load_config(BASE, None, [SGD, "recompute=true"])
     with pytest.raises(InputError, match="recompute: this model has no blocks"):
         TrainStep(config, Filters())
+
+
+@pytest.mark.parametrize("separator", [f"dprnn {SIZES} separator_conf.rnn_type=GRU", "tcn"])
+def test_only_lstms_are_kept(separator):
+    options = [SGD, "n_filters=8 kernel_size=16 recompute=true recompute_rnns=false", f"separator={separator}"]
+    config = load_config(BASE, None, options)
+    with pytest.raises(InputError, match="recompute_rnns: false is for the LSTMs of dprnn"):
+        TrainStep(config, build_model(config))
 
 
 def test_a_conf_names_the_loss(monkeypatch):
