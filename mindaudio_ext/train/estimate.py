@@ -63,6 +63,13 @@ def expected_memory(config: Config, n_crops: int) -> float | None:
     return known(options, n_frames=n_frames, n_crops=n_crops, recompute=config.recompute) if known else None
 
 
+def describe_expected(gibibytes: float, config: Config) -> str:
+    """Says `expected_memory`: "about", or "at least" for a config with what its measurements did not have."""
+    has_more = config.dynamic_mixing or config.conversations or config.augmentation != "none" or config.ema_decay > 0
+    words = "at least" if has_more or config.optimizer != "adam" else "about"
+    return f"{words} {gibibytes:.1f} GiB"
+
+
 def free_memory() -> float:
     """Returns the memory that new processes of this machine can have without swapping, GiB."""
     return psutil.virtual_memory().available / 2**30

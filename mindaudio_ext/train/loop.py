@@ -33,7 +33,7 @@ from mindaudio_ext.train.charts import Charts
 from mindaudio_ext.train.display import StepDisplay, duration, log_epoch
 from mindaudio_ext.train.distributed import AllReduceMean, Ranks, agreed_config
 from mindaudio_ext.train.divergence import best_loss, find_explosion, is_exploded
-from mindaudio_ext.train.estimate import expected_memory, free_memory, measure_step
+from mindaudio_ext.train.estimate import describe_expected, expected_memory, free_memory, measure_step
 from mindaudio_ext.train.facts import Times, write_facts
 from mindaudio_ext.train.level import fit_decoder
 from mindaudio_ext.train.schedule import auxiliary_weight, epochs_since_best, learning_rate
@@ -191,7 +191,8 @@ class Trainer:
         """Says what the rest will cost, by a step that is undone."""
         expected, free = expected_memory(self.config, self.n_crops // self.config.accum_steps), free_memory()
         if expected is not None:
-            log.info("training takes about %.1f GiB of memory a process; %.1f GiB are free", expected, free)
+            said = describe_expected(expected, self.config)
+            log.info("training takes %s of memory a process; %.1f GiB are free", said, free)
             if expected > free:
                 log.warning("that is more than is free: recompute, a larger accum_steps or a smaller batch_size help")
         n_steps = len(self.batches) * (self.config.epochs - len(self.progress.history)) - self.progress.step

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from mindaudio_ext.config import load_config
-from mindaudio_ext.train.estimate import expected_memory, free_memory
+from mindaudio_ext.train.estimate import describe_expected, expected_memory, free_memory
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "conf/base.yaml"
@@ -39,6 +39,20 @@ def test_memory_of_what_was_not_measured():
     assert expected_memory(load_config(BASE, None, ["device_target=Ascend"]), 2) is None
     assert expected_memory(load_config(BASE, None, ["separator_conf.rnn_type=GRU"]), 2) is None
     assert expected_memory(load_config(BASE, None, ["mixed_precision=true"]), 2) is None
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("epochs=3", "about"),
+        ("optimizer=muon", "at least"),
+        ("dynamic_mixing=true", "at least"),
+        ("ema_decay=0.9", "at least"),
+        ("conversations=true loss=pit_thresholded_snr", "at least"),
+    ],
+)
+def test_what_takes_more_than_was_measured_is_said_to(option, words):
+    assert describe_expected(2.24, load_config(BASE, None, [option])) == f"{words} 2.2 GiB"
 
 
 def test_free_memory(tmp_path, monkeypatch):
