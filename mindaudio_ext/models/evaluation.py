@@ -15,7 +15,7 @@ from mindspore import Tensor, nn
 from mindaudio_ext.device import one_at_a_time
 from mindaudio_ext.layers.chunk import Swap
 
-_WORTH_COMPILING = 15.0  # s without a graph, a quarter of which it would have saved: about what compiling takes
+_WORTH_COMPILING = 5.0  # s without a graph, a third of which it would have saved; compiling takes as long
 
 
 class Evaluation(nn.Cell):
