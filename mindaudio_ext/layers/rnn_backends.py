@@ -38,7 +38,6 @@ class LSTMOnCPU(nn.Cell):
         self.hidden_size, self.n_directions = hidden_size, n_directions
         self.initial_output, self.initial_cell = initial_output, initial_cell
         self.lstm = ops.LSTM(input_size, hidden_size, 1, True, n_directions == 2, 0.0)
-
         self.replay = _ReplayedLSTM(input_size, hidden_size, n_directions)
 
     def construct(self, x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:

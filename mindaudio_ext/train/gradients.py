@@ -1,7 +1,7 @@
 """Loss and gradients of a batch: by one graph that keeps all it computes, or block by block.
 
 Block by block, what is inside of a block is computed again on the way back: all of it (`recompute`), or all but what
-its RNNs have kept, which is most of the time and little of the memory.
+its RNNs have kept (`recompute_rnns: false`), which is most of the time.
 
 Both are called with a batch, `(mixture [B, T], sources [B, C, T], lengths [B])`, and give the loss and a tuple with the
 gradient of each parameter, in the order of `parameters`. `loss_fn` gives what is differentiated and the loss.
