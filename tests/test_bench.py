@@ -1,5 +1,6 @@
 """The benchmarks run; what they measure is no test."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -29,6 +30,24 @@ def test_against_asteroid_without_asteroid(tmp_path):
     assert result.returncode == 2
     assert result.stderr.endswith("is missing; tools/bench/setup_asteroid.sh makes it\n")
     assert result.stderr.count("\n") == 1
+
+
+def test_the_last_run_is_read_and_a_worse_one_is_told(monkeypatch):
+    spec = importlib.util.spec_from_file_location("against_asteroid", BENCH / "against_asteroid.py")
+    bench = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "against_asteroid", bench)  # where dataclasses look
+    spec.loader.exec_module(bench)
+    step = bench.Row("training step", "s", ((0.8, 1.0), (0.9, 1.0), (1.2, 1.0)))
+    memory = bench.Row("peak memory, training", "MB", ((300.0, 200.0),))
+    head = "| | ours | Asteroid | ratio |\n|---|---|---|---|"
+    text = f"### dprnn-k2\n\n{memory}\n\n### dprnn-k16\n\n{head}\n{step}\n\n## More\n"
+    assert bench.last_ratios(text, "dprnn-k16") == {"training step": "0.90 (0.80 to 1.20)"}
+    assert bench.last_ratios(text, "dprnn-k2") == {"peak memory, training": "1.50"}
+    assert bench.last_ratios(text, "convtasnet") == {}
+    assert not step.is_worse("0.60 (0.50 to 0.75)")  # 0.8 is not more than a tenth above 0.75
+    assert step.is_worse("0.60 (0.50 to 0.72)")
+    assert memory.is_worse("1.30")
+    assert not memory.is_worse("1.45")
 
 
 def test_on_ascend():

@@ -6,6 +6,10 @@ there is a vector of the voice (`voice.py`), and phrases are put in the orders i
 nearest to their mean over the whole recording. A change of order from one phrase to the next costs something, but not
 at a join at which the order of the chunks could not be told.
 
+A network may also share one person out among its tracks. So where two tracks are hardly ever loud at once, nobody
+speaks into another's phrase, and two voices fit the vectors hardly better than one does, it was one person: everything
+goes into the first track.
+
 Estimates wait in a file meanwhile, so that memory does not grow with the length.
 """
 
@@ -26,7 +30,9 @@ _LONGEST = 30.0  # seconds of a phrase, which is in memory
 _CHANGE = 5.0  # cost of another order than that of the phrase before; squared distances times weights in units of 2.5 s
 _PERSON, _MOST = 3.0, 200.0  # cost of a person, a phrase, and at most
 _AT_ONCE = 0.02  # share of the phrases with several voices up to which there may be one person ...
-_RARER, _STEADIER = 5.0, 8.0  # ... and a person and a change cost so many times as much
+_BOTH, _NEAR = 0.15, 10.0  # and, of the loud frames, in which a second track is at most 10 dB below the loudest ...
+_STEADIER = 8.0  # ... and a change costs so many times as much
+_SECOND, _MOST_SECOND = 15.0, 55.0  # by which several voices must then fit better than one, a phrase, and at most
 _NEW = 120.0  # squared distance at which a voice is taken for that of somebody who was not heard yet
 _SURE = 20.0  # by which the best order after a join must beat the second best
 _ROUNDS, _STARTS = 20, 8  # of the search, and from how many beginnings
@@ -59,7 +65,8 @@ def linked(
             file.write(np.ascontiguousarray(estimates.T, np.float32).tobytes())
         assert powers is not None, "there was no chunk"
         free = [join.sample for join in by_overlap if not join.certain]
-        bounds, changes = find_phrases(powers.all(), round(powers.seconds_a_frame * sample_rate), sample_rate, free)
+        frames = powers.all()
+        bounds, changes = find_phrases(frames, round(powers.seconds_a_frame * sample_rate), sample_rate, free)
 
         def phrases() -> Iterator[np.ndarray]:
             file.seek(0)
@@ -68,6 +75,13 @@ def linked(
                 yield np.frombuffer(data, np.float32).reshape(-1, powers.num_spks).T
 
         voices = [voices_of(phrase, sample_rate) for phrase in phrases()]
+        if share_at_once(frames) <= _BOTH and is_one_person(voices, changes):
+            joins += [Join(join.sample, True) for join in by_overlap]
+            for phrase in phrases():
+                track = np.zeros_like(phrase)
+                track[0] = phrase.sum(axis=0)
+                yield track
+            return
         orders = order_phrases(voices, changes)
         first = [bounds.index(sample) for sample in free]
         clear = {
@@ -118,6 +132,14 @@ def find_phrases(
     return [0, *sorted(cuts), n_samples], [cuts[cut] for cut in sorted(cuts)]
 
 
+def share_at_once(powers: np.ndarray) -> float:
+    """Returns the share of the loud frames in which a second track is about as loud as the loudest; powers [C, F]."""
+    *_, second, first = np.sort(powers, axis=0)
+    loud = first > np.percentile(first[first > 0], _LOUD) * 10 ** (-_QUIET / 10) if first.any() else first > 0
+    near = loud & (second > first * 10 ** (-_NEAR / 10))
+    return float(near.sum() / max(1, loud.sum()))
+
+
 def order_phrases(voices: Sequence[Sequence[Voice]], changes: Sequence[float]) -> list[Order]:
     """Puts phrases in orders in which each track is one person's.
 
@@ -128,14 +150,34 @@ def order_phrases(voices: Sequence[Sequence[Voice]], changes: Sequence[float]) -
     Returns:
         The order of each phrase.
     """
+    n_heard = sum(any(phrase) for phrase in voices)
+    if _alone(voices):
+        changes = [_STEADIER * change for change in changes]
+    return _best_orders(voices, changes, min(_PERSON * n_heard, _MOST))[0]
+
+
+def is_one_person(voices: Sequence[Sequence[Voice]], changes: Sequence[float]) -> bool:
+    """Tells whether all phrases are one person's, whatever tracks they are in; arguments as for `order_phrases`."""
+    mean = _pooled([voice for phrase in voices for voice in phrase])
+    if mean is None or not _alone(voices):
+        return False
+    as_one = sum(_distance(mean, voice) * voice[1] for phrase in voices for voice in phrase if voice)
+    as_several = _best_orders(voices, [_STEADIER * change for change in changes], 0.0)[1]
+    return as_one - as_several <= min(_SECOND * sum(any(phrase) for phrase in voices), _MOST_SECOND)
+
+
+def _alone(voices: Sequence[Sequence[Voice]]) -> bool:
+    """Tells whether hardly anybody speaks into another's phrase."""
+    n_voices = [sum(voice is not None for voice in phrase) for phrase in voices]
+    return sum(n > 1 for n in n_voices) <= _AT_ONCE * sum(n > 0 for n in n_voices)
+
+
+def _best_orders(
+    voices: Sequence[Sequence[Voice]], changes: Sequence[float], person: float
+) -> tuple[list[Order], float]:
+    """Returns the orders whose distances, changes and people cost least, and what they cost."""
     n_tracks = len(voices[0])
     permutations = [list(order) for order in itertools.permutations(range(n_tracks))]
-    n_voices = [sum(voice is not None for voice in phrase) for phrase in voices]
-    n_heard, n_at_once = sum(n > 0 for n in n_voices), sum(n > 1 for n in n_voices)
-    person = _PERSON * n_heard
-    if n_at_once <= _AT_ONCE * n_heard:  # it may be one person, who is in one track whatever a phrase sounds like
-        person, changes = _RARER * person, [_STEADIER * change for change in changes]
-    person = min(person, _MOST)
     best, lowest = [permutations[0]] * len(voices), np.inf
     for means in _beginnings(voices, n_tracks):
         orders: list[Order] = []
@@ -148,7 +190,7 @@ def order_phrases(voices: Sequence[Sequence[Voice]], changes: Sequence[float]) -
         total += person * sum(mean is not None for mean in means)  # or one voice would be shared out among all
         if total < lowest - 1e-9:
             best, lowest = orders, total
-    return best
+    return best, lowest
 
 
 def is_clear(voices: Sequence[Sequence[Voice]], orders: Sequence[Order], start: int, stop: int) -> bool:

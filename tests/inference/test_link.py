@@ -9,7 +9,7 @@ import soundfile
 
 from mindaudio_ext.inference import link
 from mindaudio_ext.inference.chunks import Join
-from mindaudio_ext.inference.link import find_phrases, is_clear, linked, order_phrases
+from mindaudio_ext.inference.link import find_phrases, is_clear, is_one_person, linked, order_phrases, share_at_once
 from mindaudio_ext.inference.voice import LEAST, RATE, discriminants, voices_of
 
 ONE, TWO, THREE = (10.0 * np.eye(16)[number] for number in range(3))
@@ -36,8 +36,7 @@ def test_monologues_of_two_come_into_two_tracks_and_of_one_into_one():
     assert ordered(alone) in ([[0, 1], [1, 0], [0, 1], [1, 0]], [[1, 0], [0, 1], [1, 0], [0, 1]])
     assert ordered([[(near(ONE, seed), 2.0), None] for seed in range(4)]) == [[0, 1]] * 4
     turning = [[(near(ONE, seed), 2.0), None][:: -1 if seed in (2, 3) else 1] for seed in range(6)]
-    turned = [[0, 1], [0, 1], [1, 0], [1, 0], [0, 1], [0, 1]]
-    assert ordered(turning) in (turned, [order[::-1] for order in turned])
+    assert is_one_person(turning, [5.0] * 5)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -48,6 +47,54 @@ def test_three_voices(seed):
     phrases = [[(near(people[who], 10 * seed + i), 1.0) for who in order] for i, order in enumerate(true)]
     orders = ordered(phrases)
     assert len({tuple(own[order]) for own, order in zip(true, orders)}) == 1
+
+
+def test_one_voice_in_both_tracks_is_one_person():
+    """The means of the tracks are alike; a second voice is one when it is 55 better: 200 times 2 * 18 / 20 is."""
+    shared = [[(near(ONE, seed), 2.0), None][:: -1 if seed % 2 else 1] for seed in range(10)]
+    assert is_one_person(shared, [5.0] * 9)
+    alone = [[(near(ONE, seed), 2.0), None] for seed in range(9)]
+    assert not is_one_person([*alone, [None, (TWO, 2.0)]], [5.0] * 9)
+    assert is_one_person([*alone, [None, (TWO, 0.2)]], [5.0] * 9)  # 200 times 0.2: 40
+    assert not is_one_person([*alone, [(TWO, 0.2), (ONE, 2.0)]], [5.0] * 9)  # at once
+    assert not is_one_person([[None, None]] * 10, [5.0] * 9)  # nobody is heard
+
+
+def test_of_two_phrases_a_second_voice_need_be_less_unlike():
+    assert is_one_person([[(ONE, 0.2), None], [(TWO, 0.2), None]], [0.0])  # 200 * 0.1 against 2 * 15
+    assert not is_one_person([[(ONE, 0.4), None], [(TWO, 0.4), None]], [0.0])
+
+
+def test_share_at_once():
+    """Of four frames one is not loud; in one of the other three a second track is 3 dB below the loudest."""
+    powers = np.array([[1.0, 1.0, 0.05, 1e-4], [0.5, 0.05, 1.0, 1e-4]])
+    assert share_at_once(powers) == pytest.approx(1 / 3)
+    assert share_at_once(np.zeros((2, 5))) == 0
+
+
+def test_a_quiet_voice_below_another_is_nobody_elses(monkeypatch):
+    """Two who speak at once all the time: only the louder one's voice is ever heard alone, yet it is not one person."""
+    noise = np.random.default_rng(0).standard_normal((2, 5 * RATE)).astype(np.float32) * [[0.2], [0.1]]
+    monkeypatch.setattr(link, "voices_of", lambda tracks, _: [(ONE, 1.0), None])
+    out = np.concatenate(list(linked(iter([(0, noise)]), sample_rate=RATE, joins=[])), axis=1)
+    np.testing.assert_allclose(out, noise, atol=1e-6)
+
+
+def test_all_of_one_person_comes_into_the_first_track(monkeypatch):
+    """A network that gives one voice to either track in turn, and a tenth of it to the other."""
+    time = np.arange(RATE) / RATE
+    track = np.zeros((2, 20 * RATE), np.float32)
+    for number in range(10):
+        tone = np.sin(2 * np.pi * 400 * time).astype(np.float32)
+        track[number % 2, 2 * number * RATE :][:RATE] = 0.9 * tone
+        track[1 - number % 2, 2 * number * RATE :][:RATE] = 0.1 * tone
+    monkeypatch.setattr(link, "voices_of", lambda x, _: [(ONE, 1.0) if np.abs(y).max() > 0.5 else None for y in x])
+    joins: list[Join] = []
+    chunks = [(start, track[:, start : start + 40_000]) for start in range(0, 120_001, 30_000)]
+    out = np.concatenate(list(linked(iter(chunks), sample_rate=RATE, joins=joins)), axis=1)
+    np.testing.assert_allclose(out, [track.sum(axis=0), np.zeros(20 * RATE)], atol=1e-6)
+    assert len(joins) == 4
+    assert all(join.certain for join in joins)
 
 
 def test_a_change_must_be_worth_its_cost():

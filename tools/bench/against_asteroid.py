@@ -9,12 +9,17 @@ inference on 4 s and 30 s and on many different lengths, the largest resident me
 only infers, and the time from the start of a process to the end of its first step. A ratio is ours to theirs, so below
 1 is faster or smaller; it is the median over the rounds of the ratio of a round's two runs, with the smallest and the
 largest, which show a machine that is busy with something else.
+
+With `--last FILE.md` each row also shows the ratio of that file's table of the model, and the status is 1 when one is
+worse now: its smallest ratio is above the last one's largest by more than a tenth. `tools/bench/run.sh` is the short
+way to that.
 """
 
 import argparse
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -30,6 +35,7 @@ ROOT = HERE.parents[1]
 OURS, THEIRS = ROOT / "tools/venv/bin/python", HERE / "venv/bin/python"
 
 DUAL_PATH = {"n_src": 2, "n_filters": 64, "bn_chan": 128, "hid_size": 128, "n_repeats": 6, "sample_rate": 8000}
+WORSE = 1.1  # times as much as the last run's largest ratio
 CROPS = {"dprnn-k2": "1 2"}  # of a training step: how many, and seconds; else "2 4"
 MODELS = {
     "dprnn-k16": ("DPRNNTasNet", {**DUAL_PATH, "kernel_size": 16, "stride": 8, "chunk_size": 100, "hop_size": 50}),
@@ -55,11 +61,27 @@ class Row:
         """Ours to theirs, of each round."""
         return [ours / theirs for ours, theirs in self.pairs]
 
+    @property
+    def ratio(self) -> str:
+        """The median of the ratios, and their range."""
+        low, middle, high = min(self.ratios), statistics.median(self.ratios), max(self.ratios)
+        return f"{middle:.2f} ({low:.2f} to {high:.2f})" if len(self.pairs) > 1 else f"{middle:.2f}"
+
     def __str__(self) -> str:
         ours, theirs = (statistics.median(values) for values in zip(*self.pairs))
-        low, middle, high = min(self.ratios), statistics.median(self.ratios), max(self.ratios)
-        spread = f"{middle:.2f} ({low:.2f} to {high:.2f})" if len(self.pairs) > 1 else f"{middle:.2f}"
-        return f"| {self.what} | {ours:.3g} {self.unit} | {theirs:.3g} {self.unit} | {spread} |"
+        return f"| {self.what} | {ours:.3g} {self.unit} | {theirs:.3g} {self.unit} | {self.ratio} |"
+
+    def is_worse(self, last: str) -> bool:
+        """Tells whether every round's ratio is more than a tenth above the last run's, as `ratio` wrote it."""
+        return min(self.ratios) > WORSE * max(map(float, re.findall(r"[0-9.]+", last)))
+
+
+def last_ratios(text: str, model: str) -> dict[str, str]:
+    """Reads a model's table, below a heading `## MODEL` or `### MODEL`; gives the ratio of each row."""
+    table = re.search(rf"^##+ {re.escape(model)}$(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
+    ratio = r"[0-9.]+(?: \([0-9. to]+\))?"
+    rows = re.findall(rf"^\| (.+?) \| .+? \| .+? \| ({ratio}) \|", table[1] if table else "", re.MULTILINE)
+    return dict(rows)
 
 
 class Side:
@@ -175,7 +197,9 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each side (%(default)s)")
     parser.add_argument("--only", choices=("train", "infer"), help="measure nothing else")
     parser.add_argument("--out", type=Path, metavar="FILE.md", help="write the tables there too")
+    parser.add_argument("--last", type=Path, metavar="FILE.md", help="compare with the table in this file")
     args = parser.parse_args()
+    worse: list[str] = []
     if not THEIRS.exists():
         print(f"{THEIRS} is missing; tools/bench/setup_asteroid.sh makes it", file=sys.stderr)
         return 2
@@ -204,15 +228,25 @@ def main() -> int:
                 "| | ours | Asteroid | ratio |",
                 "|---|---|---|---|",
             ]
+            last = last_ratios(args.last.read_text(encoding="utf-8"), name) if args.last else {}
+            if args.last:
+                lines[-2:] = [f"{lines[-2]} last |", f"{lines[-1]}---|"]
             print("\n".join(lines[-6:]), flush=True)
-            for step in steps:
-                for row in step(path):
-                    lines.append(str(row))
-                    print(row, flush=True)
+            for row in (row for step in steps for row in step(path)):
+                text = str(row)
+                if args.last:
+                    before = last.get(row.what)
+                    text += f" {before or '-'} |"
+                    if before and row.is_worse(before):
+                        worse.append(f"{name}: {row.what}: {row.ratio}, last {before}")
+                lines.append(text)
+                print(text, flush=True)
             lines.append("")
     if args.out:
         args.out.write_text("\n".join(lines), encoding="utf-8")
-    return 0
+    for line in worse:
+        print(f"worse: {line}", file=sys.stderr)
+    return 1 if worse else 0
 
 
 if __name__ == "__main__":
