@@ -8,7 +8,7 @@ at a join at which the order of the chunks could not be told.
 
 A network may also share one person out among its tracks. So where two tracks are hardly ever loud at once, nobody
 speaks into another's phrase, and two voices fit the vectors hardly better than one does, it was one person: everything
-goes into the first track.
+goes into the first track but a hundredth of the others, with which the tracks still add up to the recording.
 
 Estimates wait in a file meanwhile, so that memory does not grow with the length.
 """
@@ -33,6 +33,7 @@ _AT_ONCE = 0.02  # share of the phrases with several voices up to which there ma
 _BOTH, _NEAR = 0.15, 10.0  # and, of the loud frames, in which a second track is at most 10 dB below the loudest ...
 _STEADIER = 8.0  # ... and a change costs so many times as much
 _SECOND, _MOST_SECOND = 15.0, 55.0  # by which several voices must then fit better than one, a phrase, and at most
+_LEFT = np.float32(0.01)  # what one person's other tracks are multiplied by
 _NEW = 120.0  # squared distance at which a voice is taken for that of somebody who was not heard yet
 _SURE = 20.0  # by which the best order after a join must beat the second best
 _ROUNDS, _STARTS = 20, 8  # of the search, and from how many beginnings
@@ -78,9 +79,8 @@ def linked(
         if share_at_once(frames) <= _BOTH and is_one_person(voices, changes):
             joins += [Join(join.sample, True) for join in by_overlap]
             for phrase in phrases():
-                track = np.zeros_like(phrase)
-                track[0] = phrase.sum(axis=0)
-                yield track
+                others = _LEFT * phrase[1:]
+                yield np.concatenate((phrase.sum(axis=0, keepdims=True) - others.sum(axis=0), others))
             return
         orders = order_phrases(voices, changes)
         first = [bounds.index(sample) for sample in free]
