@@ -7,7 +7,7 @@ Both are called with a batch, `(mixture [B, T], sources [B, C, T], lengths [B])`
 gradient of each parameter, in the order of `parameters`. `loss_fn` gives what is differentiated and the loss.
 """
 
-import copy
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +15,8 @@ import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindaudio_ext.errors import InputError
+from mindaudio_ext.layers.rnn_backends import without_gradients
+from mindaudio_ext.models.lent import LentBlock, kinds_of_blocks
 from mindaudio_ext.train.dropout import CountedDropout
 from mindaudio_ext.train.precision import in_half_precision
 
@@ -92,13 +94,11 @@ class BlockByBlock:
 
     With `keep` not the RNNs: what a block's `with_kept` gives is kept too, and given to it again on the way back.
 
-    Chen, Xu, Zhang and Guestrin, "Training deep nets with sublinear memory cost", 2016. As the blocks are alike, one
-    block of each kind is compiled and lent the parameters of all of that kind: a sixth of the compiling for six blocks
-    that are alike, and MindSpore's kernels, which keep their scratch memory, are there once.
+    Chen, Xu, Zhang and Guestrin, "Training deep nets with sublinear memory cost", 2016. One block of each kind is
+    compiled and lent the parameters of all of that kind (`models/lent.py`).
 
     Args:
-        model: has `features`, `estimates`, and a separator with `before_blocks`, `blocks` and `after_blocks`; block i
-            is of kind i % `block_period` if it has that, else all are of one.
+        model: has `features`, `estimates`, and a separator with `before_blocks`, `blocks` and `after_blocks`.
         loss_fn: estimates, sources, lengths -> what is differentiated, the loss.
         parameters: of the model, to be trained.
         wrap: is given every function of the model before it is compiled.
@@ -118,10 +118,9 @@ class BlockByBlock:
         self.names = [parameter.name for parameter in parameters]
         in_blocks = {parameter.name for parameter in separator.blocks.get_parameters()}
         self.others = ParameterTuple([parameter for parameter in parameters if parameter.name not in in_blocks])
-        blocks = list(separator.blocks)  # a slice of a CellList would give the parameters other names
-        period = getattr(separator, "block_period", 1)
-        shared = [SharedBlock(blocks[kind::period], wrap, keep=keep) for kind in range(period)]
-        self.blocks = [(shared[number % period], number // period) for number in range(len(blocks))]
+        kinds, places = kinds_of_blocks(separator)
+        shared = [SharedBlock(blocks, wrap, keep=keep) for blocks in kinds]
+        self.blocks = [(shared[kind], number) for kind, number in places]
 
         def before_blocks(mixture: Tensor) -> tuple[Tensor, Tensor]:
             features = model.features(mixture)
@@ -199,7 +198,7 @@ def _backward_before(before_blocks: Callable, parameters: ParameterTuple) -> Cal
 
 
 class SharedBlock:
-    """A copy of a block that can be any one of several which are alike.
+    """A block lent the parameters of each of several which are alike, and its gradient.
 
     Args:
         blocks: x -> x, of one kind and size.
@@ -208,12 +207,8 @@ class SharedBlock:
     """
 
     def __init__(self, blocks: list[nn.Cell], wrap: Callable[[Callable], Callable], *, keep: bool) -> None:
-        self.sources = [list(block.get_parameters()) for block in blocks]
-        cell = copy.deepcopy(blocks[0]).set_train()
-        self.parameters = list(cell.get_parameters())
-        for parameter in self.parameters:
-            parameter.name = f"lent.{parameter.name}"
-
+        self.keep, self.lent = keep, LentBlock(blocks)
+        cell = self.lent.cell.set_train()
         dropouts = [_dropouts(block) for block in blocks]
         self.offsets = [Tensor(own[0].place - dropouts[0][0].place, ms.int32) for own in dropouts if own]
         if self.offsets:
@@ -229,7 +224,7 @@ class SharedBlock:
         def along(x: Tensor, d_y: Tensor, *kept: Tensor) -> Tensor:
             return (through(x, kept)[0] * d_y).sum()
 
-        gradient = ms.grad(along, 0, ParameterTuple(self.parameters))
+        gradient = ms.grad(along, 0, ParameterTuple(self.lent.parameters))
 
         @ms.jit
         def backward(x: Tensor, d_y: Tensor, *kept: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -240,7 +235,8 @@ class SharedBlock:
     def forward(self, number: int, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Computes block `number`, and what it keeps of its inside."""
         self._take(number)
-        return self._forward(x)
+        with contextlib.nullcontext() if self.keep else without_gradients(self.lent.cell):
+            return self._forward(x)
 
     def backward(
         self, number: int, x: Tensor, kept: tuple[Tensor, ...], d_y: Tensor
@@ -248,11 +244,10 @@ class SharedBlock:
         """Returns the gradients of block `number`'s input x and, by names, of its parameters; `d_y` is its output's."""
         self._take(number)
         d_x, found = self._backward(x, d_y, *kept)
-        return d_x, {parameter.name: gradient for parameter, gradient in zip(self.sources[number], found)}
+        return d_x, {parameter.name: gradient for parameter, gradient in zip(self.lent.sources[number], found)}
 
     def _take(self, number: int) -> None:
-        for own, parameter in zip(self.parameters, self.sources[number]):
-            ops.assign(own, parameter)
+        self.lent.take(number)
         if self.offsets:
             ops.assign(self.offset, self.offsets[number])
 
