@@ -6,9 +6,10 @@ there is a vector of the voice (`voice.py`), and phrases are put in the orders i
 nearest to their mean over the whole recording. A change of order from one phrase to the next costs something, but not
 at a join at which the order of the chunks could not be told.
 
-A network may also share one person out among its tracks. So where two tracks are hardly ever loud at once, nobody
-speaks into another's phrase, and two voices fit the vectors hardly better than one does, it was one person: everything
-goes into the first track but a hundredth of the others, with which the tracks still add up to the recording.
+A network may also share one person out among its tracks. So where tracks are seldom loud at once, hardly anybody speaks
+into another's phrase, and several voices fit the vectors hardly better than one does, it was one person: everything
+goes into the first track but a hundredth of the others, with which the tracks still add up to the recording. Too
+little speech cannot tell.
 
 Estimates wait in a file meanwhile, so that memory does not grow with the length.
 """
@@ -29,10 +30,11 @@ _QUIET, _LOUD = 30.0, 95  # dB below the loud frames, which are so many per cent
 _LONGEST = 30.0  # seconds of a phrase, which is in memory
 _CHANGE = 5.0  # cost of another order than that of the phrase before; squared distances times weights in units of 2.5 s
 _PERSON, _MOST = 3.0, 200.0  # cost of a person, a phrase, and at most
-_AT_ONCE = 0.02  # share of the phrases with several voices up to which there may be one person ...
-_BOTH, _NEAR = 0.15, 10.0  # and, of the loud frames, in which a second track is at most 10 dB below the loudest ...
+_AT_ONCE = 0.06  # share of the phrases with several voices up to which there may be one person ...
+_BOTH, _NEAR = 0.3, 10.0  # and, of the loud frames, in which a second track is at most 10 dB below the loudest ...
 _STEADIER = 8.0  # ... and a change costs so many times as much
-_SECOND, _MOST_SECOND = 15.0, 55.0  # by which several voices must then fit better than one, a phrase, and at most
+_SECOND = 2.0  # by which several voices must then fit better than one, a unit of weight
+_LEAST = 4.0  # units of weight, 10 s of speech, that tell one person from several
 _LEFT = np.float32(0.01)  # what one person's other tracks are multiplied by
 _NEW = 120.0  # squared distance at which a voice is taken for that of somebody who was not heard yet
 _SURE = 20.0  # by which the best order after a join must beat the second best
@@ -157,13 +159,16 @@ def order_phrases(voices: Sequence[Sequence[Voice]], changes: Sequence[float]) -
 
 
 def is_one_person(voices: Sequence[Sequence[Voice]], changes: Sequence[float]) -> bool:
-    """Tells whether all phrases are one person's, whatever tracks they are in; arguments as for `order_phrases`."""
+    """Tells whether all phrases are surely one person's, whatever tracks they are in.
+
+    Args: those of `order_phrases`.
+    """
     mean = _pooled([voice for phrase in voices for voice in phrase])
-    if mean is None or not _alone(voices):
+    if mean is None or mean[1] < _LEAST or not _alone(voices):
         return False
     as_one = sum(_distance(mean, voice) * voice[1] for phrase in voices for voice in phrase if voice)
     as_several = _best_orders(voices, [_STEADIER * change for change in changes], 0.0)[1]
-    return as_one - as_several <= min(_SECOND * sum(any(phrase) for phrase in voices), _MOST_SECOND)
+    return as_one - as_several <= _SECOND * mean[1]
 
 
 def _alone(voices: Sequence[Sequence[Voice]]) -> bool:
