@@ -5,9 +5,6 @@ Every form is a Cell `form(input_size, hidden_size, n_directions)` and maps, wit
     x [T, B, N], w_ih [D, G * H, N], w_hh [D, G * H, H], b_ih [D, G * H], b_hh [D, G * H] -> [T, B, D * H]
 """
 
-import contextlib
-from collections.abc import Iterator
-
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 from mindspore.ops.operations._grad_ops import LSTMGrad
@@ -27,10 +24,6 @@ class LSTMOnCPU(nn.Cell):
         n_directions: D, 1 or 2.
         initial_output: h before the first step, in all units.
         initial_cell: c before the first step, in all units.
-
-    Attributes:
-        reserves: whether the primitive keeps what its gradient needs. If not, it is faster and takes a quarter of the
-            memory, and cannot be differentiated; `reserve` sets it.
     """
 
     def __init__(
@@ -44,9 +37,7 @@ class LSTMOnCPU(nn.Cell):
         super().__init__()
         self.hidden_size, self.n_directions = hidden_size, n_directions
         self.initial_output, self.initial_cell = initial_output, initial_cell
-        self.reserves = True
         self.lstm = ops.LSTM(input_size, hidden_size, 1, True, n_directions == 2, 0.0)
-        self.light_lstm = ops.LSTM(input_size, hidden_size, 1, True, n_directions == 2, 0.0)
         self.replay = _ReplayedLSTM(input_size, hidden_size, n_directions)
 
     def construct(self, x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
@@ -56,8 +47,7 @@ class LSTMOnCPU(nn.Cell):
         self, x: Tensor, h: Tensor, c: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Goes on from a state h, c [D, B, H]; gives the outputs and the state after them."""
-        packed = self.packed(w_ih, w_hh, b_ih, b_hh)
-        y, h, c, _, _ = self.lstm(x, h, c, packed) if self.reserves else self.light_lstm(x, h, c, packed)
+        y, h, c, _, _ = self.lstm(x, h, c, self.packed(w_ih, w_hh, b_ih, b_hh))
         return y, h, c
 
     def with_kept(
@@ -72,33 +62,12 @@ class LSTMOnCPU(nn.Cell):
         h, c, packed = state + self.initial_output, state + self.initial_cell, self.packed(w_ih, w_hh, b_ih, b_hh)
         if len(kept) > 0:
             return self.replay(x, h, c, packed, kept[0], kept[1], kept[2], kept[3]), kept
-        if not self.reserves:
-            return self.light_lstm(x, h, c, packed)[0], kept
         y, last_h, last_c, reserve, _ = self.lstm(x, h, c, packed)
         return y, (y, last_h, last_c, reserve)
 
     def packed(self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
         """Returns the primitive's weights: one flat vector by kind, then by direction, with one summed bias."""
         return ops.concat((w_ih.reshape(-1), w_hh.reshape(-1), (b_ih + b_hh).reshape(-1))).reshape(-1, 1, 1)
-
-
-def reserve(cell: nn.Cell, value: bool) -> None:
-    """Sets `reserves` of all LSTMs in a cell, for what is run or compiled from then on."""
-    for _, lstm in cell.cells_and_names():
-        if isinstance(lstm, LSTMOnCPU):
-            lstm.reserves = value
-            # Which the CPU's kernel looks at; a copy of the primitive has lost it.
-            lstm.light_lstm.add_prim_attr("is_training", False)
-
-
-@contextlib.contextmanager
-def without_gradients(cell: nn.Cell) -> Iterator[None]:
-    """Has the LSTMs in a cell keep nothing for their gradients, in what is run or compiled inside the `with`."""
-    reserve(cell, False)
-    try:
-        yield
-    finally:
-        reserve(cell, True)
 
 
 class _ReplayedLSTM(nn.Cell):

@@ -7,7 +7,7 @@ Both are called with a batch, `(mixture [B, T], sources [B, C, T], lengths [B])`
 gradient of each parameter, in the order of `parameters`. `loss_fn` gives what is differentiated and the loss.
 """
 
-import contextlib
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +15,6 @@ import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindaudio_ext.errors import InputError
-from mindaudio_ext.layers.rnn_backends import without_gradients
-from mindaudio_ext.models.lent import LentBlock, kinds_of_blocks
 from mindaudio_ext.train.dropout import CountedDropout
 from mindaudio_ext.train.precision import in_half_precision
 
@@ -94,11 +92,13 @@ class BlockByBlock:
 
     With `keep` not the RNNs: what a block's `with_kept` gives is kept too, and given to it again on the way back.
 
-    Chen, Xu, Zhang and Guestrin, "Training deep nets with sublinear memory cost", 2016. One block of each kind is
-    compiled and lent the parameters of all of that kind (`models/lent.py`).
+    Chen, Xu, Zhang and Guestrin, "Training deep nets with sublinear memory cost", 2016. As the blocks are alike, one
+    block of each kind is compiled and lent the parameters of all of that kind: a sixth of the compiling for six blocks
+    that are alike, and MindSpore's kernels, which keep their scratch memory, are there once.
 
     Args:
-        model: has `features`, `estimates`, and a separator with `before_blocks`, `blocks` and `after_blocks`.
+        model: has `features`, `estimates`, and a separator with `before_blocks`, `blocks` and `after_blocks`; block i
+            is of kind i % `block_period` if it has that, else all are of one.
         loss_fn: estimates, sources, lengths -> what is differentiated, the loss.
         parameters: of the model, to be trained.
         wrap: is given every function of the model before it is compiled.
@@ -118,9 +118,10 @@ class BlockByBlock:
         self.names = [parameter.name for parameter in parameters]
         in_blocks = {parameter.name for parameter in separator.blocks.get_parameters()}
         self.others = ParameterTuple([parameter for parameter in parameters if parameter.name not in in_blocks])
-        kinds, places = kinds_of_blocks(separator)
-        shared = [SharedBlock(blocks, wrap, keep=keep) for blocks in kinds]
-        self.blocks = [(shared[kind], number) for kind, number in places]
+        blocks = list(separator.blocks)  # a slice of a CellList would give the parameters other names
+        period = getattr(separator, "block_period", 1)
+        shared = [SharedBlock(blocks[kind::period], wrap, keep=keep) for kind in range(period)]
+        self.blocks = [(shared[number % period], number // period) for number in range(len(blocks))]
 
         def before_blocks(mixture: Tensor) -> tuple[Tensor, Tensor]:
             features = model.features(mixture)
@@ -198,7 +199,7 @@ def _backward_before(before_blocks: Callable, parameters: ParameterTuple) -> Cal
 
 
 class SharedBlock:
-    """A block lent the parameters of each of several which are alike, and its gradient.
+    """A copy of a block that can be any one of several which are alike.
 
     Args:
         blocks: x -> x, of one kind and size.
@@ -207,8 +208,12 @@ class SharedBlock:
     """
 
     def __init__(self, blocks: list[nn.Cell], wrap: Callable[[Callable], Callable], *, keep: bool) -> None:
-        self.keep, self.lent = keep, LentBlock(blocks)
-        cell = self.lent.cell.set_train()
+        self.sources = [list(block.get_parameters()) for block in blocks]
+        cell = copy.deepcopy(blocks[0]).set_train()
+        self.parameters = list(cell.get_parameters())
+        for parameter in self.parameters:
+            parameter.name = f"lent.{parameter.name}"
+
         dropouts = [_dropouts(block) for block in blocks]
         self.offsets = [Tensor(own[0].place - dropouts[0][0].place, ms.int32) for own in dropouts if own]
         if self.offsets:
@@ -224,7 +229,7 @@ class SharedBlock:
         def along(x: Tensor, d_y: Tensor, *kept: Tensor) -> Tensor:
             return (through(x, kept)[0] * d_y).sum()
 
-        gradient = ms.grad(along, 0, ParameterTuple(self.lent.parameters))
+        gradient = ms.grad(along, 0, ParameterTuple(self.parameters))
 
         @ms.jit
         def backward(x: Tensor, d_y: Tensor, *kept: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -235,8 +240,7 @@ class SharedBlock:
     def forward(self, number: int, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Computes block `number`, and what it keeps of its inside."""
         self._take(number)
-        with contextlib.nullcontext() if self.keep else without_gradients(self.lent.cell):
-            return self._forward(x)
+        return self._forward(x)
 
     def backward(
         self, number: int, x: Tensor, kept: tuple[Tensor, ...], d_y: Tensor
@@ -244,10 +248,11 @@ class SharedBlock:
         """Returns the gradients of block `number`'s input x and, by names, of its parameters; `d_y` is its output's."""
         self._take(number)
         d_x, found = self._backward(x, d_y, *kept)
-        return d_x, {parameter.name: gradient for parameter, gradient in zip(self.lent.sources[number], found)}
+        return d_x, {parameter.name: gradient for parameter, gradient in zip(self.sources[number], found)}
 
     def _take(self, number: int) -> None:
-        self.lent.take(number)
+        for own, parameter in zip(self.parameters, self.sources[number]):
+            ops.assign(own, parameter)
         if self.offsets:
             ops.assign(self.offset, self.offsets[number])
 
