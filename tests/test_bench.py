@@ -86,3 +86,25 @@ def test_start():
     result = subprocess.run([sys.executable, BENCH / "start.py", *options], check=True, capture_output=True, text=True)
     rows = {line.split(" | ")[0]: re.findall(r"[0-9.]+ \(", line) for line in result.stdout.splitlines()[3:]}
     assert [len(cells) for cells in rows.values()] == [2] * 6
+
+
+@pytest.mark.slow
+def test_two_models():
+    """One block of DPRNN beside two."""
+    conf, small = BENCH.parents[1] / "conf/mini.yaml", "separator_conf.n_blocks"
+    options = [
+        "--first",
+        f"{small}=1",
+        "--second",
+        f"{small}=2",
+        "--seconds",
+        "0.5",
+        "--segment",
+        "0.5",
+        "--rounds",
+        "1",
+    ]
+    command = [sys.executable, BENCH / "two_models.py", conf, conf, *options]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    rows = re.findall(r"^\| (.*?) \| [\d.]+ s \| [\d.]+ s \| [\d.]+ \(", result.stdout, re.MULTILINE)
+    assert rows == ["separating 0.5 s", "a step of 2 x 0.5 s"]
