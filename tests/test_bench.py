@@ -91,19 +91,8 @@ def test_start():
 @pytest.mark.slow
 def test_two_models():
     """One block of DPRNN beside two."""
-    conf, small = BENCH.parents[1] / "conf/mini.yaml", "separator_conf.n_blocks"
-    options = [
-        "--first",
-        f"{small}=1",
-        "--second",
-        f"{small}=2",
-        "--seconds",
-        "0.5",
-        "--segment",
-        "0.5",
-        "--rounds",
-        "1",
-    ]
+    conf, key = BENCH.parents[1] / "conf/mini.yaml", "separator_conf.n_blocks"
+    options = ["--first", f"{key}=1", "--second", f"{key}=2", "--seconds", "0.5", "--segment", "0.5", "--rounds", "1"]
     command = [sys.executable, BENCH / "two_models.py", conf, conf, *options]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     rows = re.findall(r"^\| (.*?) \| [\d.]+ s \| [\d.]+ s \| [\d.]+ \(", result.stdout, re.MULTILINE)
