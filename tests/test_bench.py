@@ -92,7 +92,7 @@ def test_start():
 def test_two_models():
     """One block of DPRNN beside two."""
     conf, key = BENCH.parents[1] / "conf/mini.yaml", "separator_conf.n_blocks"
-    options = ["--first", f"{key}=1", "--second", f"{key}=2", "--seconds", "0.5", "--segment", "0.5", "--rounds", "1"]
+    options = ["--first", f"{key}=1", "--second", f"{key}=2", "--seconds", "0.5", "--segment", "0.5", "--rounds", "2"]
     command = [sys.executable, BENCH / "two_models.py", conf, conf, *options]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     rows = re.findall(r"^\| (.*?) \| [\d.]+ s \| [\d.]+ s \| [\d.]+ \(", result.stdout, re.MULTILINE)

@@ -7,7 +7,6 @@ median over the rounds, with the smallest and the largest. With `--seconds` one 
 """
 
 import argparse
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -15,12 +14,20 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from against_asteroid import Row
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from mindaudio_ext.config import load_config  # noqa: E402
 from mindaudio_ext.device import set_up_device  # noqa: E402
+
+
+def timed(function: Callable[[], object]) -> float:
+    """Returns the seconds a call takes."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
 
 
 def main() -> None:
@@ -45,17 +52,11 @@ def main() -> None:
     rng = np.random.default_rng(0)
 
     def compare(what: str, functions: list[Callable[[], object]]) -> None:
-        seconds: list[list[float]] = [[], []]
-        for number in range(args.rounds + 1):
-            for function, times in zip(functions, seconds):
-                started = time.perf_counter()
-                function()
-                if number:  # the first compiles
-                    times.append(time.perf_counter() - started)
-        ratios = [one / other for one, other in zip(*seconds)]
-        first, second = (statistics.median(times) for times in seconds)
-        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"| {what} | {first:.2f} s | {second:.2f} s | {spread} |", flush=True)
+        pairs: list[tuple[float, float]] = []
+        for _ in range(args.rounds + 1):
+            one, other = (timed(function) for function in functions)
+            pairs.append((one, other))
+        print(Row(what, "s", tuple(pairs[1:])), flush=True)  # the first compiles
 
     print("| | first | second | ratio |\n|---|---|---|---|")
     wholes = [WholeUtterance(build_model(config), eager_seconds=0) for config in configs]
